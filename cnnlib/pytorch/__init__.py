@@ -1,0 +1,1 @@
+"""The part of cnnlib that imports torch; ``import cnnlib`` never does."""
