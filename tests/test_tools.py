@@ -1,0 +1,224 @@
+"""The tools that keep text, notebooks, address and machine page true."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (".md", ".py", ".toml", ".yml", ".cff", ".js", ".css", ".ipynb", ".json", ".bib", ".txt", "")
+SAMPLE = """---
+kernelspec: {display_name: Python 3, language: python, name: python3}
+jupytext: {text_representation: {extension: .md, format_name: myst}}
+---
+
+# Title
+
+```{code-cell}
+:alt: 'A line: rising'
+:dark: invert
+
+1 + 1
+```
+
+```{code-cell}
+:tags: [solution]
+
+2 + 2
+```
+"""
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import a module of tools/ afresh."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+
+    def load(name: str) -> Any:
+        sys.modules.pop(name, None)
+        return importlib.import_module(name)
+
+    return load
+
+
+@pytest.fixture
+def nb(tool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """tools/nb.py over a folder with one small text."""
+    module = tool("nb")
+    for folder in ("manuscript", "chapters"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(module, "TEXT", tmp_path / "manuscript")
+    monkeypatch.setattr(module, "BOOKS", tmp_path / "chapters")
+    (tmp_path / "manuscript" / "sample.md").write_text(SAMPLE)
+    return module
+
+
+@pytest.mark.filterwarnings("default")
+def test_run_twice_gives_the_same_bytes_and_check_passes(nb: Any) -> None:
+    """A notebook does not depend on when it was made."""
+    nb.run("sample")
+    first = (nb.BOOKS / "sample.ipynb").read_bytes()
+    nb.run("sample")
+    assert (nb.BOOKS / "sample.ipynb").read_bytes() == first
+    assert nb.problems("sample") == []
+    notebook = json.loads(first)
+    assert notebook["cells"][2]["metadata"]["mystnb"]["image"] == {
+        "alt": "A line: rising",
+        "classes": "invert-dark",
+    }
+    assert notebook["cells"][3]["metadata"]["jupyter"] == {"source_hidden": True}
+    nb.pull("sample")
+    assert nb.from_text("sample").cells == nb.from_text("sample").cells
+    assert (nb.TEXT / "sample.md").read_text().rstrip() == SAMPLE.rstrip()
+
+
+def damage_text(nb: Any) -> None:
+    path = nb.TEXT / "sample.md"
+    path.write_text(path.read_text().replace("1 + 1", "1 + 2"))
+
+
+def damage(nb: Any, change: Any) -> None:
+    path = nb.BOOKS / "sample.ipynb"
+    notebook = json.loads(path.read_text())
+    change(notebook["cells"])
+    path.write_text(json.dumps(notebook))
+
+
+DAMAGES = {
+    "cells differ": damage_text,
+    "top to bottom": lambda nb: damage(nb, lambda c: c[2].update(execution_count=7)),
+    "stderr": lambda nb: damage(
+        nb,
+        lambda c: c[2]["outputs"].append({"output_type": "stream", "name": "stderr", "text": "x"}),
+    ),
+    "a widget": lambda nb: damage(
+        nb,
+        lambda c: c[2]["outputs"].append(
+            {
+                "output_type": "display_data",
+                "metadata": {},
+                "data": {"application/vnd.jupyter.widget-view+json": {}},
+            }
+        ),
+    ),
+    "without :alt:": lambda nb: damage(
+        nb,
+        lambda c: c[3]["outputs"].append(
+            {"output_type": "display_data", "metadata": {}, "data": {"image/png": "AA=="}}
+        ),
+    ),
+    "missing": lambda nb: (nb.BOOKS / "sample.ipynb").unlink(),
+}
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("words", DAMAGES)
+def test_check_finds_a_damaged_notebook(nb: Any, words: str) -> None:
+    """Each kind of damage is named."""
+    nb.run("sample")
+    DAMAGES[words](nb)
+    assert any(words in p for p in nb.problems("sample"))
+
+
+def test_unknown_cell_option_is_an_error(nb: Any) -> None:
+    """A misspelt option would be lost in silence."""
+    path = nb.TEXT / "sample.md"
+    path.write_text(path.read_text().replace(":dark:", ":drak:"))
+    with pytest.raises(ValueError, match=r"unknown cell options \['drak'\]"):
+        nb.from_text("sample")
+
+
+def tracked() -> list[Path]:
+    """The files that git knows, or all that would be copied where there is no git."""
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    paths = [ROOT / line for line in done.stdout.splitlines()]
+    return [p for p in paths if p.suffix in TEXT and p.is_file()]
+
+
+def test_no_stray_copy_of_the_address(tool: Any) -> None:
+    """`make address` reaches every file that names the repository."""
+    nb, address = tool("nb"), tool("address")
+    known = {ROOT / p for p in address.PLACES} | set(nb.BOOKS.glob("*.ipynb"))
+    slug = address.slug(nb.address())
+    strays = [p for p in tracked() if p not in known and slug in p.read_text(encoding="utf-8")]
+    assert strays == []
+    for path in nb.BOOKS.glob("*.ipynb"):
+        assert f"git+{nb.address()}" in path.read_text(encoding="utf-8")
+
+
+def test_address_stamps_everything(tool: Any, tmp_path: Path) -> None:
+    """In a copy of the checkout, nothing of the old address is left, and nothing else changed."""
+    for path in tracked():
+        to = tmp_path / path.relative_to(ROOT)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, to)
+    nb, address = tool("nb"), tool("address")
+    old, new = nb.address(), "https://example.org/somebody/their-book"
+    command = [sys.executable, "tools/address.py"]
+    subprocess.run([*command, new + ".git/"], cwd=tmp_path, check=True, capture_output=True)
+    for path in tracked():
+        before = path.read_text(encoding="utf-8")
+        after = (tmp_path / path.relative_to(ROOT)).read_text(encoding="utf-8")
+        if path.suffix != ".ipynb":
+            assert after == address.restamp(before, old, new), path
+        assert address.slug(old) not in after, path
+    done = subprocess.run(
+        [sys.executable, "tools/nb.py", "check"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    wrong = subprocess.run([*command, "their-book"], cwd=tmp_path, capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert "expected https://host/owner/repository" in wrong.stderr
+
+
+def test_machine_page_says_what_the_record_says(tool: Any) -> None:
+    """Nobody typed into it."""
+    assert tool("machine").main(["check"]) == 0
+
+
+def test_no_connection_leaves_this_machine() -> None:
+    """The guard is in place here and in child processes."""
+    with pytest.raises(OSError, match="without a network"):
+        socket.create_connection(("192.0.2.1", 80), timeout=1)
+    with pytest.raises(OSError, match="without a network"):
+        socket.getaddrinfo("example.org", 80)
+    code = "import urllib.request as u; u.urlopen('http://example.org', timeout=1)"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "the tests run without a network" in child.stderr
+
+
+def test_constraints_pin_what_the_project_asks_for() -> None:
+    """Plain name==version lines, with every direct dependency among them and no address."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[\w.!+-]+", line) for line in lines)
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(w for extra in extras for w in extra)]
+    names = {re.split(r"[<>=~!\[]", w)[0].lower() for w in wanted}
+    assert names <= pinned
+
+
+def test_files_name_no_machine_and_leave_nothing_undone() -> None:
+    """No path of somebody's machine, no marker of unfinished work (pictures are letters too)."""
+    bad = re.compile(r"/(?:home|Users|root)/\w+|\b(?:TODO|FIX" r"ME|XX" r"X)\b")
+    found = {
+        str(p.relative_to(ROOT)): m.group()
+        for p in tracked()
+        if p != Path(__file__).resolve()
+        and p.suffix != ".ipynb"
+        and (m := bad.search(p.read_text(encoding="utf-8")))
+    }
+    assert found == {}
