@@ -55,10 +55,19 @@ def load() -> list[float] | None:
 
 
 def weigh(who: str, kind: str, shape: str) -> float | None:
-    """Peak megabytes of one forward and backward in a fresh process."""
+    """Peak megabytes of one forward and backward in a fresh process.
+
+    glibc keeps large freed blocks after a while, and what is taken from them later would not
+    count; a fixed threshold makes it give them back.
+    """
     code = f"import timing; print(timing.extra_memory({who!r}, timing.{kind}['conv2d'][{shape!r}]))"
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=HERE,
+        env=dict(os.environ) | {"MALLOC_MMAP_THRESHOLD_": "131072"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if run.returncode:
         print(f"memory of {who} on {shape} not measured: {run.stderr.strip().splitlines()[-1:]}")

@@ -52,20 +52,28 @@ def conv2d_forward(
         ValueError: shapes or options do not fit together.
         TypeError: the arrays differ in library or dtype.
 
-    Memory: the padded x and one buffer of about half a million elements.
+    Memory: a few padded images and one buffer of about half a million elements.
 
     Source: Chellapilla, Puri and Simard (2006), section 3 (unfolding); Dumoulin and Visin (2016).
     """
     xp, window = _check_conv2d(x, weight, bias, stride, padding, dilation, groups)
+    y = _correlate(xp, x, weight, bias, window, groups)
+    return y, Conv2dCache(x, weight, bias, window, groups)
+
+
+def _correlate(
+    xp: Any, x: Array, weight: Array, bias: Array | None, window: Window, groups: int
+) -> Array:
+    """The sums of products at all positions of the window: (N, O, OH, OW)."""
     n, o, (oh, ow) = x.shape[0], weight.shape[0], window.size
     kernels = xp.reshape(weight, (groups, o // groups, prod(weight.shape[1:])))  # (G, O/G, K)
     y = xp.empty((n, groups, o // groups, oh * ow), dtype=x.dtype, device=x.device)
-    for images, pixels, columns in _columns(xp, pad(xp, x, window.pads), window, groups):
+    for images, pixels, columns in _columns(xp, x, window, groups):
         block = y[images, :, :, pixels]  # (n, G, O/G, P), a view: the product goes straight to y
         matmul_into(xp, kernels, columns, block)  # (G, O/G, K) @ (n, G, K, P)
         if bias is not None:
             block += xp.reshape(bias, (groups, o // groups, 1))
-    return xp.reshape(y, (n, o, oh, ow)), Conv2dCache(x, weight, bias, window, groups)
+    return xp.reshape(y, (n, o, oh, ow))
 
 
 def conv2d_backward(dy: Array, cache: Conv2dCache) -> tuple[Array, Array, Array | None]:
@@ -89,25 +97,25 @@ def conv2d_backward(dy: Array, cache: Conv2dCache) -> tuple[Array, Array, Array 
     Raises:
         ValueError: dy has another shape than y.
 
-    Memory: the padded x, its gradient, and one buffer of about half a million elements.
+    Memory: a few padded images (with a stride, the padded gradient of all), and one buffer of
+    about half a million elements.
 
     Source: the chain rule; Dumoulin and Visin (2016), section 4, for its geometry.
     """
     x, weight, bias, window, groups = cache
     xp = namespace("conv2d_backward", x=x, dy=dy)
     check_shape("conv2d_backward", "dy", dy, (x.shape[0], weight.shape[0], *window.size))
+    dx = _input_gradient(xp, dy, x, weight, window, groups)
     n, o, (oh, ow) = x.shape[0], weight.shape[0], window.size
     dkernels = xp.zeros(
         (groups, o // groups, prod(weight.shape[1:])), dtype=x.dtype, device=x.device
     )
     flat_dy = xp.reshape(dy, (n, groups, o // groups, oh * ow))
-    padded = pad(xp, x, window.pads)
-    for images, pixels, columns in _columns(xp, padded, window, groups, together=True):
+    for images, pixels, columns in _columns(xp, x, window, groups, together=True):
         block = xp.permute_dims(flat_dy[images, :, :, pixels], (1, 2, 0, 3))  # (G, O/G, n, P)
         block = xp.reshape(block, (groups, o // groups, columns.shape[2]))  # (G, O/G, n P)
         dkernels += xp.matmul(block, xp.permute_dims(columns, (0, 2, 1)))  # @ (G, n P, K)
     dweight = xp.reshape(dkernels, weight.shape)  # (O, C/G, kH, kW)
-    dx = _input_gradient(xp, dy, x, weight, window, groups)
     dbias = None if bias is None else xp.sum(dy, axis=(0, 2, 3))
     return dx, dweight, dbias
 
@@ -120,10 +128,8 @@ def _input_gradient(
     o, (oh, ow), (kh, kw) = weight.shape[0], window.size, window.kernel
     border = _full_border(window)
     if border is not None and o <= 4 * c:  # reading dy's windows beats adding into x's
-        dy = pad(xp, dy, border)
-        return conv2d_forward(
-            dy, _turned(xp, weight, groups), dilation=window.dilation, groups=groups
-        )[0]
+        full = Window(window.kernel, (1, 1), window.dilation, border, (h, w))
+        return _correlate(xp, dy, _turned(xp, weight, groups), None, full, groups)
     kernels = xp.reshape(weight, (groups, o // groups, prod(weight.shape[1:])))
     transposed = xp.permute_dims(kernels, (0, 2, 1))  # (G, K, O/G)
     (top, bottom), (left, right) = window.pads
@@ -155,7 +161,7 @@ def _turned(xp: Any, weight: Array, groups: int) -> Array:
 
 
 def _columns(
-    xp: Any, padded: Array, window: Window, groups: int, *, together: bool = False
+    xp: Any, x: Array, window: Window, groups: int, *, together: bool = False
 ) -> Iterator[tuple]:
     """Copy the pixels under the kernel into columns, block by block, in one small buffer.
 
@@ -163,18 +169,20 @@ def _columns(
         images (slice), pixels (slice) and columns (n, G, K, P) with K = C / G kH kW; together,
         the columns of all images lie side by side: (G, K, n P).
     """
-    depth = padded.shape[1] * prod(window.kernel)  # G K
-    buffer = None
-    for images, rows, pixels in _blocks(padded, depth, window):
+    depth = x.shape[1] * prod(window.kernel)  # G K
+    buffer = padded = padded_images = None
+    for images, rows, pixels in _blocks(x, depth, window):
+        if images != padded_images:
+            padded, padded_images = pad(xp, x[images, ...], window.pads), images
         n, length = images.stop - images.start, pixels.stop - pixels.start
         length *= n if together else 1
         if buffer is None:  # the first block is the largest
             # Rows of a power of two numbers fall on the same cache lines: keep 16 spare ones.
             spare = 16 if length & (length - 1) == 0 else 0
             shape = (*(() if together else (n,)), groups, depth // groups, length + spare)
-            buffer = xp.empty(shape, dtype=padded.dtype, device=padded.device)
+            buffer = xp.empty(shape, dtype=x.dtype, device=x.device)
         columns = buffer[..., :length] if together else buffer[:n, ..., :length]
-        _gather(xp, padded[images, ...], columns, window, rows, together)
+        _gather(xp, padded, columns, window, rows, together)
         yield images, pixels, columns
 
 

@@ -86,11 +86,12 @@ def max_pool2d_backward(dy: Array, cache: MaxPool2dCache) -> Array:
     x, y, window = cache
     xp = namespace("max_pool2d_backward", x=x, dy=dy)
     check_shape("max_pool2d_backward", "dy", dy, y.shape)
-    dx = xp.empty(x.shape, dtype=x.dtype, device=x.device)
+    dx = xp.zeros(x.shape, dtype=x.dtype, device=x.device)
     for images in _image_groups(x):
         # A border of NaN equals no maximum, not even minus infinity.
         padded = pad(xp, x[images, ...], window.pads, float("nan"))
-        dpadded = xp.zeros_like(padded)
+        bare = padded.shape == x[images, ...].shape  # no border: straight to dx
+        dpadded = dx[images, ...] if bare else xp.zeros_like(padded)
         todo = y[images, ...] == y[images, ...]  # (n, C, OH, OW), False where y is NaN
         if not xp.all(todo):
             _route_nan(xp, x[images, ...], ~todo, dy[images, ...], dpadded, window)
@@ -98,7 +99,8 @@ def max_pool2d_backward(dy: Array, cache: MaxPool2dCache) -> Array:
             first = (padded[:, :, h, w] == y[images, ...]) & todo
             todo ^= first
             dpadded[:, :, h, w] += keep(xp, dy[images, ...], first)
-        dx[images, ...] = _crop(dpadded, x, window)
+        if not bare:
+            dx[images, ...] = _crop(dpadded, x, window)
     return dx
 
 
