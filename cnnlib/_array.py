@@ -45,7 +45,7 @@ def namespace(where: str, **arrays: Array | None) -> Any:
 
 def same_device(where: str, first_name: str, first: Array, name: str, array: Array) -> None:
     """Raise ``ValueError`` unless both arrays live on one device."""
-    if not isinstance(first, np.ndarray) and array.device != first.device:
+    if not isinstance(first, np.ndarray | np.generic) and array.device != first.device:
         raise ValueError(
             f"{where}: {first_name} and {name} must be on the same device: "
             f"{first.device} and {array.device}"
