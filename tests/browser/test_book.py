@@ -100,6 +100,10 @@ class Visit:
             " || MathJax.startup.promise.then(() => true)"
         )
         self.page.wait_for_timeout(150)
+        # The theme fades to its dark colours: on a busy machine the fade is not over yet.
+        self.page.wait_for_function(
+            "document.getAnimations().every(a => a.playState !== 'running')", timeout=10_000
+        )
 
     def note_request(self, request: Any) -> None:
         """Remember a request that leaves the book."""
