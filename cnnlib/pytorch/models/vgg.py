@@ -18,7 +18,7 @@ CONFIGURATIONS: dict[str, tuple[int | str, ...]] = {
     + (512, 512, 512, 512, "M") * 2,
 }
 # For 32x32 pixels: three poolings leave 4x4.
-SMALL: tuple[int | str, ...] = (32, 64, "M", 64, 128, "M", 128, 160, "M", 160, 160)
+SMALL: tuple[int | str, ...] = (32, "M", 64, 64, "M", 128, 128, "M", 224, 224)
 
 
 def make_features(
