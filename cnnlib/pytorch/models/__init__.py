@@ -8,12 +8,31 @@ from typing import NamedTuple
 
 from torch import nn
 
+from cnnlib.pytorch.models.alexnet import AlexNet, AlexNet2012, AlexNetMNIST
+from cnnlib.pytorch.models.inception import GoogLeNet, Inception, InceptionNet
+from cnnlib.pytorch.models.resnet import BasicBlock, Bottleneck, ResNet, ThinNet
+from cnnlib.pytorch.models.small import CaseStudyCNN, ImageNetCNN, LeNet5, SimpleCNN, SmallCNN
 from cnnlib.pytorch.models.vgg import CONFIGURATIONS, VGG, SmallVGG, make_features
 
 __all__ = [
     "CONFIGURATIONS",
     "VGG",
+    "AlexNet",
+    "AlexNet2012",
+    "AlexNetMNIST",
+    "BasicBlock",
+    "Bottleneck",
+    "CaseStudyCNN",
+    "GoogLeNet",
+    "ImageNetCNN",
+    "Inception",
+    "InceptionNet",
+    "LeNet5",
+    "ResNet",
+    "SimpleCNN",
+    "SmallCNN",
     "SmallVGG",
+    "ThinNet",
     "build",
     "head_name",
     "input_size",
@@ -29,12 +48,26 @@ class _Entry(NamedTuple):
 
 _COLOUR = (3, 224, 224)
 _REGISTRY: dict[str, _Entry] = {
+    "lenet5": _Entry(LeNet5, (1, 32, 32)),
+    "small_cnn": _Entry(SmallCNN, (1, 28, 28)),
+    "imagenet_cnn": _Entry(ImageNetCNN, _COLOUR),
+    "simple_cnn": _Entry(SimpleCNN, _COLOUR),
+    "case_study_cnn": _Entry(CaseStudyCNN, _COLOUR),
+    "alexnet": _Entry(AlexNet, _COLOUR),
+    "alexnet_2012": _Entry(AlexNet2012, (3, 227, 227)),
+    "alexnet_mnist": _Entry(AlexNetMNIST, (1, 28, 28)),
     **{name: _Entry(partial(VGG, name), _COLOUR) for name in CONFIGURATIONS},
     **{
         f"{name}_bn": _Entry(partial(VGG, name, batch_norm=True), _COLOUR)
         for name in CONFIGURATIONS
     },
     "small_vgg": _Entry(SmallVGG, (3, 32, 32)),
+    "googlenet": _Entry(GoogLeNet, _COLOUR),
+    "inception_net": _Entry(InceptionNet, (3, 32, 32)),
+    "resnet18": _Entry(partial(ResNet, BasicBlock, (2, 2, 2, 2)), _COLOUR),
+    "resnet50": _Entry(partial(ResNet, Bottleneck, (3, 4, 6, 3)), _COLOUR),
+    "plain_net": _Entry(partial(ThinNet, residual=False), (3, 32, 32)),
+    "residual_net": _Entry(partial(ThinNet, residual=True), (3, 32, 32)),
 }
 
 
