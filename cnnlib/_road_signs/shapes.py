@@ -1,6 +1,7 @@
 """Plain shapes on a square canvas: discs, polygons, strokes and a sign-writer's letters."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def polygon(x, y, points: Points) -> np.ndarray:
 def stroke(x, y, points: Points, width: float) -> np.ndarray:
     """Mask of a line of that width through the points, with round ends."""
     mask = np.zeros(x.shape, dtype=bool)
-    for p, q in zip(points, points[1:], strict=False):
+    for p, q in pairwise(points):
         # Only the rows and columns around the segment: a letter has some twenty segments.
         rows, cols = _near(y[:, 0], p[1], q[1], width), _near(x[0], p[0], q[0], width)
         mask[rows, cols] |= _to_segment(x[rows, cols], y[rows, cols], p, q) <= width / 2
