@@ -12,10 +12,11 @@ from cnnlib.pytorch.models.alexnet import AlexNet, AlexNet2012, AlexNetMNIST
 from cnnlib.pytorch.models.inception import GoogLeNet, Inception, InceptionNet
 from cnnlib.pytorch.models.resnet import BasicBlock, Bottleneck, ResNet, ThinNet
 from cnnlib.pytorch.models.small import CaseStudyCNN, ImageNetCNN, LeNet5, SimpleCNN, SmallCNN
-from cnnlib.pytorch.models.vgg import CONFIGURATIONS, VGG, SmallVGG, make_features
+from cnnlib.pytorch.models.vgg import CONFIGURATIONS, SMALL_VGG, VGG, SmallVGG, make_features
 
 __all__ = [
     "CONFIGURATIONS",
+    "SMALL_VGG",
     "VGG",
     "AlexNet",
     "AlexNet2012",
@@ -56,7 +57,7 @@ _REGISTRY: dict[str, _Entry] = {
     "alexnet": _Entry(AlexNet, _COLOUR),
     "alexnet_2012": _Entry(AlexNet2012, (3, 227, 227)),
     "alexnet_mnist": _Entry(AlexNetMNIST, (1, 28, 28)),
-    **{name: _Entry(partial(VGG, name), _COLOUR) for name in CONFIGURATIONS},
+    **{name: _Entry(partial(VGG, name, batch_norm=False), _COLOUR) for name in CONFIGURATIONS},
     **{
         f"{name}_bn": _Entry(partial(VGG, name, batch_norm=True), _COLOUR)
         for name in CONFIGURATIONS
@@ -138,6 +139,8 @@ def head_name(model: nn.Module) -> str:
 def _entry(function: str, name: str) -> _Entry:
     if name not in _REGISTRY:
         close = difflib.get_close_matches(name, _REGISTRY, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"choose from {names()}"
+        hint = (
+            f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(names())}"
+        )
         raise ValueError(f"{function}: there is no network {name!r}: {hint}")
     return _REGISTRY[name]

@@ -18,7 +18,7 @@ CONFIGURATIONS: dict[str, tuple[int | str, ...]] = {
     + (512, 512, 512, 512, "M") * 2,
 }
 # For 32x32 pixels: three poolings leave 4x4.
-SMALL: tuple[int | str, ...] = (32, "M", 64, 64, "M", 128, 128, "M", 224, 224)
+SMALL_VGG: tuple[int | str, ...] = (32, "M", 64, 64, "M", 128, 128, "M", 224, 224)
 
 
 def make_features(
@@ -132,7 +132,7 @@ class SmallVGG(nn.Module):
         in_channels: Of the images.
 
     Attributes:
-        features: Convolutions, batch normalisations, ReLUs, poolings, from the table ``SMALL``.
+        features: Convolutions, batch normalisations, ReLUs, poolings, from the table ``SMALL_VGG``.
         pool: The mean of each map.
         classifier: Flatten, dropout and the dense layer.
 
@@ -145,9 +145,11 @@ class SmallVGG(nn.Module):
         super().__init__()
         check_options("small_vgg", classes, in_channels, dropout)
         self.in_channels = in_channels
-        self.features = make_features(SMALL, in_channels=in_channels, batch_norm=True, bias=False)
+        self.features = make_features(
+            SMALL_VGG, in_channels=in_channels, batch_norm=True, bias=False
+        )
         self.pool = nn.AdaptiveAvgPool2d(1)
-        channels = next(entry for entry in reversed(SMALL) if isinstance(entry, int))
+        channels = next(entry for entry in reversed(SMALL_VGG) if isinstance(entry, int))
         self.classifier = nn.Sequential(
             nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, classes)
         )
@@ -155,5 +157,5 @@ class SmallVGG(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (N, classes) of images (N, C, H, W)."""
-        check_images("small_vgg", x, self.in_channels, least=2 ** SMALL.count("M"))
+        check_images("small_vgg", x, self.in_channels, least=2 ** SMALL_VGG.count("M"))
         return self.classifier(self.pool(self.features(x)))
