@@ -12,7 +12,7 @@ from cnnlib._road_signs.templates import NAMES, templates
 __all__ = ["NAMES", "SPLITS", "RoadSigns", "atlas", "draw", "templates"]
 
 SPLITS = ("train", "val", "test")
-AT_ONCE = 64  # images per portion, small enough for the processor's cache
+AT_ONCE = 16  # images per portion: they fit the processor's cache
 
 
 class RoadSigns(NamedTuple):

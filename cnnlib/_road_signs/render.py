@@ -71,7 +71,7 @@ def render(
     alpha = sign[..., 3:]
     night_blue = np.array([0.75, 0.85, 1.15], dtype=np.float32)
     image = clutter * around * np.where(dark, night_blue, light) * (1 - alpha)
-    image += sign[..., :3] * np.where(dark, np.float32(0.22) + np.float32(0.7) * spot, light)
+    image += sign[..., :3] * np.where(dark, np.float32(0.28) + np.float32(0.7) * spot, light)
     image *= _per_image(scenes.light)
     image *= _shadow(scenes, x, y)
     image += _per_image(scenes.lift) * (1 - image) * np.where(dark, np.float32(0.3), light)
@@ -133,21 +133,22 @@ def _sign(labels: np.ndarray, scenes: Scenes, clutter: np.ndarray, size: int) ->
     py = np.clip((v + np.float32(EXTENT)) * scale - np.float32(0.5), 0, limit)
     start = labels.reshape(count, 1, 1) * pixels * pixels
     sign = _bilinear(templates(pixels).reshape(-1, 4), px, py, start, pixels)
-    fading, *gains = scenes.paint.T
-    paint = np.stack([*gains, np.ones(count)], axis=1)
-    grey = np.stack([0.62 * fading] * 3 + [fading], axis=1)
-    sign = sign * _per_image(paint) * (1 - _per_image(fading) * _colours_only())
-    sign[..., :3] += sign[..., 3:] * _per_image(grey[:, :3])
     pole = (np.abs(u) < 0.07) & (v > 0.5)
-    sign += (1 - sign[..., 3:]) * (pole[..., None] * np.array([*POLE, 1], dtype=np.float32))
-    sign = sign.reshape(count, size, FINE, size, FINE, 4)
-    sign = sign[:, :, 0] + sign[:, :, 1]
-    sign = (sign[:, :, :, 0] + sign[:, :, :, 1]) * np.float32(1 / FINE**2)
+    pole = _pooled(((1 - sign[..., 3]) * pole)[..., None], size)  # where no sign stands before it
+    sign = _pooled(sign, size)
+    fading, *gains = scenes.paint.T
+    sign[..., :3] *= _per_image(np.stack(gains, axis=1) * (1 - fading)[:, None])
+    sign[..., :3] += sign[..., 3:] * _per_image(0.62 * fading)
+    sign += pole * np.array([*POLE, 1], dtype=np.float32)
     return _covered(sign, u, v, scenes, clutter)
 
 
-def _colours_only() -> np.ndarray:
-    return np.array([1, 1, 1, 0], dtype=np.float32)
+def _pooled(fine: np.ndarray, size: int) -> np.ndarray:
+    """The mean of each block of FINE x FINE samples."""
+    count, _, _, channels = fine.shape
+    blocks = fine.reshape(count, size, FINE, size, FINE, channels)
+    rows = blocks[:, :, 0] + blocks[:, :, 1]
+    return (rows[:, :, :, 0] + rows[:, :, :, 1]) * np.float32(1 / FINE**2)
 
 
 def _covered(sign, u, v, scenes: Scenes, clutter) -> np.ndarray:
@@ -183,10 +184,21 @@ def _bilinear(pixels, px, py, start, width) -> np.ndarray:
     left, top = px.astype(np.int64), py.astype(np.int64)
     right, down = (px - left)[..., None], (py - top)[..., None]
     corner = start + top * width + left
-    upper = pixels[corner] * (1 - right) + pixels[corner + 1] * right
-    corner += width
-    lower = pixels[corner] * (1 - right) + pixels[corner + 1] * right
-    return upper * (1 - down) + lower * down
+    upper, lower = (_between(pixels, first, right) for first in (corner, corner + width))
+    lower -= upper
+    lower *= down
+    lower += upper
+    return lower
+
+
+def _between(pixels, first, share):
+    """The pixels a share of the way from those at ``first`` to their right-hand neighbours."""
+    value = pixels.take(first, axis=0, mode="clip")
+    step = pixels.take(first + 1, axis=0, mode="clip")
+    step -= value
+    step *= share
+    step += value
+    return step
 
 
 def _blur(image: np.ndarray, deviation: np.ndarray) -> np.ndarray:

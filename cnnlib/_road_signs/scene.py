@@ -66,6 +66,7 @@ def choose(count: int, stream: Stream, difficulty: float, night: bool | None) ->
     paint = np.stack([fading, *(between(1 - 0.25 * d, 1 + 0.12 * d) for _ in range(3))], axis=1)
 
     gain = between(1 - 0.75 * d, 1 + 0.3 * d)
+    gain = np.where(dark, np.maximum(gain, 0.85), gain)  # dark enough by itself
     warmth = around(0.22 * d)
     light = np.stack([gain * (1 + warmth), gain, gain * (1 - warmth)], axis=1)
     lift = next(u) ** 3 * 0.5 * d
@@ -77,7 +78,7 @@ def choose(count: int, stream: Stream, difficulty: float, night: bool | None) ->
     cover = np.stack(
         [kind, around(1), around(1), around(np.pi), between(0.08, 0.14 + 0.3 * d), next(u)], axis=1
     )
-    lamps = np.stack([between(0.75, 1.3), around(0.8), around(0.8), between(0.7, 1.8)], axis=1)
+    lamps = np.stack([between(0.75, 1.3), around(0.8), around(0.8), between(0.9, 1.8)], axis=1)
     blur = np.stack([next(u) ** 2 * 2.4 * d + 0.25, next(u) ** 2 * 1.8 * d + 0.25], axis=1)
     noise = between(0.004, 0.004 + 0.10 * d) * np.where(dark, 1.3, 1.0)
     return Scenes(

@@ -72,6 +72,7 @@ class ArrayDataset(Dataset):
         transform: Transform | None = None,
     ):
         self.x, self.classes, self.transform = torch.from_numpy(x), list(classes), transform
+        self.night: np.ndarray | None = None
         self.targets = [int(label) for label in y]
 
     def __len__(self) -> int:
