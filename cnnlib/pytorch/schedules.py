@@ -64,7 +64,8 @@ class Schedule:
         if self.config.schedule != "plateau" or value is None:
             return
         memory = self.plateau
-        if memory["best"] is None or value < memory["best"] - self.config.min_delta:
+        best = memory["best"]
+        if value < (math.inf if best is None else best - self.config.min_delta):
             memory.update(best=value, bad_epochs=0)
         else:
             memory["bad_epochs"] += 1

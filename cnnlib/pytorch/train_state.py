@@ -15,6 +15,10 @@ from cnnlib.pytorch.random_state import random_state, set_random_state
 from cnnlib.pytorch.schedules import Schedule
 from cnnlib.pytorch.train_config import TrainConfig
 
+KEYS = (
+    "config", "run", "epoch", "model", "optimizer", "schedule", "scaler", "best", "history",
+    "stopped_early", "random",
+)  # fmt: skip
 LAST, BEST = "last.pt", "best.safetensors"
 
 
@@ -112,14 +116,17 @@ class TrainState:
 
     def end_epoch(self, row: dict[str, Any]) -> None:
         """Enter a row; find out whether it is the best, and whether to stop; save."""
+        # Sums may differ in the last bit between processes, decisions may not: all take rank 0's.
+        row = distributed.agree(row)
         self.history.append(row)
         self.epoch += 1
-        improved = distributed.agree(self._improves(row[f"val_{self.config.monitor}"]))
+        value = row[f"val_{self.config.monitor}"]
+        if value is not None and self.config.monitor == "accuracy":
+            value = -value  # from here on, smaller is better
+        improved = self._improves(value)
         if improved and self.config.restore_best and self.folder is None:
             self.best_weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        value = row[f"val_{self.config.monitor}"]
-        sign = 1 if self.config.monitor == "loss" else -1
-        self.schedule.epoch_end(None if value is None else sign * value)
+        self.schedule.epoch_end(value)
         patience = self.config.patience
         self.history.stopped_early = patience is not None and self.best["bad_epochs"] >= patience
         if self.folder is None:
@@ -134,13 +141,9 @@ class TrainState:
         """Whether this is the best epoch so far; count the epochs since."""
         if value is None:
             return False
-        best, smallest = self.best["value"], self.config.min_delta
-        gain = (
-            0.0
-            if best is None
-            else (best - value if self.config.monitor == "loss" else value - best)
-        )
-        if gain > smallest or (best is None and value == value):
+        best = self.best["value"]
+        # A loss that is not a number compares as false: it never is an improvement.
+        if value < (float("inf") if best is None else best - self.config.min_delta):
             self.best = {"value": value, "epoch": self.epoch, "bad_epochs": 0}
             return True
         self.best["bad_epochs"] += 1
@@ -180,7 +183,10 @@ class TrainState:
             ValueError: If the state belongs to another configuration, model or data set; then
                 nothing has been changed.
         """
-        _check_same(origin, state.get("config", {}), self.config.to_dict())
+        missing = sorted(set(KEYS) - set(state))
+        if missing:
+            raise ValueError(f"fit: {origin} is no checkpoint of a training: no {missing[0]} in it")
+        _check_same(origin, state["config"], self.config.to_dict())
         checkpoint.check_fits(self.model, state["model"], origin)
         _check_same(origin, state["run"], self._run())
         self.model.load_state_dict(state["model"])
