@@ -16,6 +16,7 @@ _WHERE = {
     "OutputSizeExplorer": "output_size_explorer",
     "PixelExplorer": "pixel_explorer",
     "PoolStepper": "pool_stepper",
+    "RooflineExplorer": "roofline_explorer",
     "SoftmaxExplorer": "softmax_explorer",
     "BackpropStepper": "backprop_stepper",
     "LearningRateExplorer": "learning_rate_explorer",
