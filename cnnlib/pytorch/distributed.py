@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ def shard(loader: Any, processes: Processes, *, even: bool) -> Any:
         A DataLoader with the same options.
 
     Raises:
-        ValueError: If the loader is not a DataLoader with batches of indices.
+        ValueError: If the loader is not a DataLoader with batches of indices, or is dealt out
+            already.
     """
     if processes.world == 1 or is_sharded(loader):
         return loader
@@ -141,6 +142,11 @@ def shard(loader: Any, processes: Processes, *, even: bool) -> Any:
         raise ValueError(
             "distributed: several processes need a DataLoader with batches over a data set with a "
             f"length, got {type(loader).__name__}"
+        )
+    if isinstance(loader.sampler, DistributedSampler):
+        raise ValueError(
+            "distributed: a DistributedSampler is in the way: pass an ordinary loader, its "
+            "examples are dealt out here"
         )
     names = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "generator",
              "multiprocessing_context", "prefetch_factor", "persistent_workers")  # fmt: skip
