@@ -7,12 +7,12 @@ import numpy as np
 from cnnlib._road_signs.render import Atlas, atlas, render
 from cnnlib._road_signs.scene import choose
 from cnnlib._road_signs.streams import Stream
-from cnnlib._road_signs.templates import NAMES, templates
+from cnnlib._road_signs.templates import NAMES
 
-__all__ = ["NAMES", "SPLITS", "RoadSigns", "atlas", "draw", "templates"]
+__all__ = ["NAMES", "SPLITS", "RoadSigns", "atlas", "draw"]
 
 SPLITS = ("train", "val", "test")
-AT_ONCE = 16  # images per portion: they fit the processor's cache
+AT_ONCE = 16 * 32 * 32  # pixels per portion: they fit the processor's cache
 
 
 class RoadSigns(NamedTuple):
@@ -33,13 +33,14 @@ def draw(
     photographs: Atlas,
 ) -> RoadSigns:
     """Draw n signs as bytes; arguments as in ``datasets.road_signs``."""
-    key = (seed, SPLITS.index(split))
-    classes, choices, grain = (Stream(*key, k) for k in range(3))
+    # The seed comes last: it alone may take more than one word of the key.
+    classes, choices, grain = (Stream(SPLITS.index(split), k, seed) for k in range(3))
     labels = _labels(n, classes)
     x = np.empty((n, 3, size, size), dtype=np.uint8)
     dark = np.empty(n, dtype=bool)
-    for start in range(0, n, AT_ONCE):
-        stop = min(start + AT_ONCE, n)
+    portion = max(1, AT_ONCE // size**2)
+    for start in range(0, n, portion):
+        stop = min(start + portion, n)
         scenes = choose(stop - start, choices, difficulty, night)
         values = 3 * size * size
         noise = grain.bell(stop - start, values + values % 2)[:, :values]

@@ -41,8 +41,8 @@ EXTENT = 1.06
 RED, BLUE = (0.76, 0.05, 0.08), (0.03, 0.25, 0.62)
 YELLOW, WHITE, BLACK = (0.98, 0.76, 0.05), (0.95, 0.95, 0.94), (0.06, 0.06, 0.07)
 
-MOST_PIXELS = 512
-OVERSAMPLING = 4
+MOST_PIXELS = 256
+OVERSAMPLING = 4  # of the canvas on which the shapes are drawn; of the largest one half of it
 
 Layers = list[tuple[np.ndarray, tuple[float, float, float]]]  # painted in this order
 
@@ -57,7 +57,8 @@ def templates(size: int) -> np.ndarray:
     Returns:
         Array (K, size, size, 4), float32, read-only: red, green, blue, alpha; outside a sign 0.
     """
-    x, y = canvas(size * OVERSAMPLING, EXTENT)
+    times = OVERSAMPLING if size < MOST_PIXELS else OVERSAMPLING // 2
+    x, y = canvas(size * times, EXTENT)
     pictures = np.stack([_flatten(DRAWERS[name](x, y), size) for name in NAMES])
     pictures.flags.writeable = False
     return pictures
@@ -65,11 +66,11 @@ def templates(size: int) -> np.ndarray:
 
 def _flatten(layers: Layers, size: int) -> np.ndarray:
     """Paint the layers over each other, then average each block of fine pixels."""
+    times = len(layers[0][0]) // size
     picture = np.zeros((*layers[0][0].shape, 4), dtype=np.float32)
     for mask, colour in layers:
         picture[mask] = (*colour, 1.0)
-    fine = picture.reshape(size, OVERSAMPLING, size, OVERSAMPLING, 4)
-    return fine.mean(axis=(1, 3), dtype=np.float32)
+    return picture.reshape(size, times, size, times, 4).mean(axis=(1, 3), dtype=np.float32)
 
 
 def _stop(x, y) -> Layers:

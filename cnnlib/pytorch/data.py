@@ -186,7 +186,7 @@ def split(
     parts: list[list[int]] = [[] for _ in fractions]
     for label, name in enumerate(dataset.classes):
         members = np.flatnonzero(labels == label)
-        bits = np.random.PCG64(np.random.SeedSequence((seed, label)))
+        bits = np.random.PCG64(np.random.SeedSequence((label, seed)))
         members = members[np.argsort(bits.random_raw(len(members)), kind="stable")]
         stops = np.rint(np.cumsum(fractions) * len(members)).astype(int)
         starts = np.concatenate([[0], stops[:-1]])
