@@ -16,25 +16,24 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np
 import torch
 from muon import Muon
-from small_vgg_card import normalise, report
+from small_vgg_card import report
+from small_vgg_data import SIZE, Images, augment, hold_out, normalise, read
 from torch import nn
 from torch.nn import functional as F
 
-from cnnlib.pytorch import checkpoint, data, distributed
+from cnnlib.pytorch import checkpoint, distributed
 from cnnlib.pytorch.history import History
 from cnnlib.pytorch.models import SmallVGG
 
-SIZE = 32
 RECIPE: dict[str, Any] = {
     "batch": 512,
-    "lr": 0.12,  # of Muon, for all convolutions but the first; falls in a straight line to 0
+    "lr": 0.12,  # of Muon, for all convolutions but the first; falls to 0
     "momentum": 0.8,
     "sgd_lr": 0.1,  # of everything else, falls likewise
     "sgd_momentum": 0.9,
@@ -42,47 +41,9 @@ RECIPE: dict[str, Any] = {
     "label_smoothing": 0.1,
     "shift": 3,  # pixels
     "small_size": 24,  # side of the images at first, when seeing little is enough
-    "small_share": 0.7,  # for this share of the epochs
+    "small_share": 0.65,  # for this share of the epochs,
+    "lr_share": 0.25,  # in which the rates fall to this share of the first ones; then to 0
 }
-
-
-class Images(NamedTuple):
-    """All pictures in memory: bytes x (N, 3, 32, 32), labels y (N,), names of the classes."""
-
-    x: torch.Tensor
-    y: torch.Tensor
-    classes: list[str]
-
-    def part(self, indices: torch.Tensor) -> Images:
-        return Images(self.x[indices], self.y[indices], self.classes)
-
-
-def read(args: argparse.Namespace, split: str) -> Images:
-    """Decode every picture of "train" or "val" once."""
-
-    def to_bytes(picture: Any) -> np.ndarray:
-        if picture.size != (SIZE, SIZE):
-            picture = picture.resize((SIZE, SIZE), 2)  # bilinear
-        return np.asarray(picture)
-
-    if args.data:
-        dataset = data.image_folder(Path(args.data) / split, to_bytes, check=False)
-    else:
-        dataset = data.torchvision_dataset("cifar10", args.torchvision, split == "train", to_bytes)
-    x = torch.from_numpy(np.stack([dataset[i][0] for i in range(len(dataset))]))
-    y = torch.tensor([int(label) for label in dataset.targets])
-    return Images(x.permute(0, 3, 1, 2).contiguous(), y, list(dataset.classes))
-
-
-def augment(x: torch.Tensor, flip: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mirror the chosen images and shift each by up to RECIPE["shift"] pixels; edges reflect."""
-    x = torch.where(flip[:, None, None, None], x.flip(3), x)
-    reach = RECIPE["shift"]
-    wide = F.pad(x, (reach,) * 4, mode="reflect")
-    corners = torch.randint(0, 2 * reach + 1, (len(x), 2), generator=generator).tolist()
-    return torch.stack(
-        [image[:, i : i + SIZE, j : j + SIZE] for image, (i, j) in zip(wide, corners, strict=True)]
-    )
 
 
 def optimizers_for(model: nn.Module) -> list[torch.optim.Optimizer]:
@@ -100,12 +61,25 @@ def optimizers_for(model: nn.Module) -> list[torch.optim.Optimizer]:
     ]
 
 
-def slow_down(optimizers: list[torch.optim.Optimizer], progress: float) -> None:
-    """Let every rate fall in a straight line, from its first value to 0 at progress 1."""
+def small_epochs(epochs: int) -> int:
+    """How many epochs see small images."""
+    return round(epochs * RECIPE["small_share"])
+
+
+def rate_share(at: float, epochs: int) -> float:
+    """Learning rate after so many epochs, as a share of the first one: two straight lines."""
+    bend, low = small_epochs(epochs), RECIPE["lr_share"]
+    if at < bend:
+        return 1 - (1 - low) * at / bend
+    return low * (epochs - at) / max(1, epochs - bend)
+
+
+def set_rates(optimizers: list[torch.optim.Optimizer], share: float) -> None:
+    """Give every group of parameters that share of its first rate."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["first_lr"] = group.get("first_lr", group["lr"])
-            group["lr"] = group["first_lr"] * (1 - progress)
+            group["lr"] = group["first_lr"] * share
 
 
 def whiten(model: SmallVGG, images: Images) -> None:
@@ -139,13 +113,14 @@ def train_epoch(
     first = torch.rand(len(order), generator=torch.Generator().manual_seed(args.seed)) < 0.5
     batch = min(RECIPE["batch"], len(order))
     steps = len(order) // batch
-    size = RECIPE["small_size"] if epoch < args.epochs * RECIPE["small_share"] else SIZE
+    size = RECIPE["small_size"] if epoch < small_epochs(args.epochs) else SIZE
     sums = distributed.zeros(3, torch.device("cpu"))  # loss, correct, examples
     for step in range(steps):
-        slow_down(optimizers, (epoch + step / steps) / args.epochs)
+        set_rates(optimizers, rate_share(epoch + step / steps, args.epochs))
         chosen = order[step * batch : (step + 1) * batch][processes.rank :: processes.world]
         flip = first[chosen] ^ bool(epoch % 2)
-        x, y = augment(normalise(images.x[chosen]), flip, generator), images.y[chosen]
+        x = augment(normalise(images.x[chosen]), flip, RECIPE["shift"], generator)
+        y = images.y[chosen]
         if size != SIZE:
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
         logits = model(x.contiguous(memory_format=torch.channels_last))
@@ -217,13 +192,6 @@ def train(
     return model, history
 
 
-def hold_out(images: Images, share: float) -> tuple[Images, Images]:
-    """The images to train on, and the same share of each class to judge recipes by."""
-    dataset = data.ArrayDataset(images.x.numpy(), images.y.numpy(), images.classes)
-    kept, held = data.split(dataset, (1 - share, share), seed=0)
-    return images.part(torch.tensor(kept.indices)), images.part(torch.tensor(held.indices))
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Train; with --report, evaluate the saved file on val and write everything."""
     parser = argparse.ArgumentParser(
@@ -233,7 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
     source.add_argument("--data", help="folder with train/<class>/ and val/<class>/")
     source.add_argument("--torchvision", help="folder of torchvision's CIFAR-10")
     parser.add_argument("--note", default="", help="sentence about the data, for the card")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hold-out", type=float, default=0.1, help="share of train")
     parser.add_argument("--out", required=True, help="folder for the checkpoint")
@@ -245,7 +213,7 @@ def main(arguments: list[str] | None = None) -> None:
         args.epochs = 2
         RECIPE["batch"] = 16
     processes = distributed.start("cpu")
-    training, held_out = hold_out(read(args, "train"), args.hold_out)
+    training, held_out = hold_out(read("train", args.data, args.torchvision), args.hold_out)
     model, history = train(args, training, held_out)
     if not args.report or not processes.first:
         return
@@ -260,7 +228,7 @@ def main(arguments: list[str] | None = None) -> None:
         "train_images": len(training.y),
         "processes": processes.world,
     }
-    val = read(args, "val")
+    val = read("val", args.data, args.torchvision)
     record = report(Path(args.report), model, history, facts, held_out, val)
     print(f"val {record['val_accuracy']:.4f}, {record['bytes']} bytes")
     if args.json:

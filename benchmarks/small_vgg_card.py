@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from small_vgg_data import Images, normalise
 from torch import nn
 
 from cnnlib import metrics
@@ -86,13 +87,6 @@ def probe_images(count: int = 4) -> torch.Tensor:
     return torch.from_numpy(np.where(blob > 60, blob - 40 * (c == k % 3), stripes)).to(torch.uint8)
 
 
-def normalise(x: torch.Tensor) -> torch.Tensor:
-    """Bytes (N, 3, H, W) to numbers with about mean 0 and variance 1 per channel."""
-    mean = torch.tensor(data.CIFAR10_MEAN).view(3, 1, 1)
-    std = torch.tensor(data.CIFAR10_STD).view(3, 1, 1)
-    return ((x / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
-
-
 def logits_of(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """Logits (N, classes) of bytes (N, 3, H, W), without training."""
     model.eval()
@@ -117,7 +111,12 @@ def save(model: nn.Module, classes: list[str], file: Path) -> SmallVGG:
 
 
 def report(
-    folder: Path, model: nn.Module, history: History, facts: dict[str, Any], held_out: Any, val: Any
+    folder: Path,
+    model: nn.Module,
+    history: History,
+    facts: dict[str, Any],
+    held_out: Images,
+    val: Images,
 ) -> dict[str, Any]:
     """Save the weights, evaluate the saved file on val, write card, log and curve.
 
@@ -126,7 +125,7 @@ def report(
         model: The trained network.
         history: Of the training.
         facts: command, recipe, data, train_images, processes: what only the training knows.
-        held_out: Images (x bytes, y, classes) kept out of train.
+        held_out: Images kept out of train.
         val: Images that nothing has seen.
 
     Returns:
