@@ -90,8 +90,9 @@ def torchvision_dataset(
         try:
             _download(source, folder, options)
         except (OSError, RuntimeError) as error:  # torchvision raises either
+            reason = " ".join(str(error).split())  # torchvision's runs over many lines
             raise ConnectionError(
-                f"{name} is not in {folder} and cannot be downloaded ({error}). "
+                f"{name} is not in {folder} and cannot be downloaded ({reason}). "
                 f"Without a network use {source.fallback}"
             ) from error
     return _named(name, source.make(folder, download=False, **options))
