@@ -174,6 +174,11 @@ def test_stages_add_up():
     deeper = table.stages(2)
     assert "layer3.5" in [row.name for row in deeper.rows]
     assert deeper.rows[0] == table.rows[0]
+    # Branches that are joined as channels: the stage's output, not its last layer's.
+    blocks = summary(meta("googlenet"), (3, 224, 224)).stages().rows
+    shapes = {row.name: row.shape for row in blocks}
+    assert shapes["inception3a"] == (256, 28, 28)
+    assert shapes["inception5b"] == (1024, 7, 7)
     with pytest.raises(ValueError, match="stages: depth must be at least 1, got 0"):
         table.stages(0)
 

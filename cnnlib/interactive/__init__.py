@@ -10,6 +10,7 @@ from typing import Any
 # Loaded on first use: a figure's script is read only where it is shown.
 _WHERE = {
     "ActivationExplorer": "activation_explorer",
+    "ArchitectureExplorer": "architecture_explorer",
     "ConvStepper": "conv_stepper",
     "KernelOnPhoto": "kernel_on_photo",
     "MultiChannelConv": "multi_channel_conv",
@@ -18,6 +19,7 @@ _WHERE = {
     "PoolStepper": "pool_stepper",
     "RooflineExplorer": "roofline_explorer",
     "SoftmaxExplorer": "softmax_explorer",
+    "TrainingCostExplorer": "training_cost_explorer",
     "BackpropStepper": "backprop_stepper",
     "LearningRateExplorer": "learning_rate_explorer",
 }

@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -39,6 +39,7 @@ class Summary:
         rows: In the order in which the layers ran.
         parameters: Of the whole model, each counted once.
         macs: Of the whole model for one image.
+        outputs: Output shapes of the modules that hold others, by name.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Summary:
     rows: tuple[Row, ...]
     parameters: int
     macs: int
+    outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def stages(self, depth: int = 1) -> "Summary":
         """The same, with neighbours added up whose names begin with the same ``depth`` parts.
@@ -62,13 +64,12 @@ class Summary:
                 groups[-1].append(row)
             else:
                 groups.append([row])
-        rows = tuple(_join(group, depth) for group in groups)
-        return Summary(self.model, self.input_size, rows, self.parameters, self.macs)
+        return replace(self, rows=tuple(_join(group, depth, self.outputs) for group in groups))
 
     def weighted(self) -> "Summary":
         """The same, without the rows that have neither parameters nor multiply-accumulates."""
         rows = tuple(row for row in self.rows if row.parameters or row.macs)
-        return Summary(self.model, self.input_size, rows, self.parameters, self.macs)
+        return replace(self, rows=rows)
 
     def _cells(self) -> list[tuple[str, str, str, str, str]]:
         return [
@@ -159,11 +160,13 @@ def summary(
     }
     dtype = next((v.dtype for v in state.values() if v.is_floating_point()), torch.float32)
     rows: list[Row] = []
+    outputs: dict[str, tuple[int, ...]] = {}
     todo = _own_parameters(model)
     handles = [
-        module.register_forward_hook(_recorder(name, rows, todo))
+        module.register_forward_hook(
+            _holder(name, outputs) if any(module.children()) else _recorder(name, rows, todo)
+        )
         for name, module in model.named_modules()
-        if not any(module.children())
     ]
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -187,7 +190,7 @@ def summary(
             rows.append(Row(name or "model", layer, (), count, 0))
     parameters = sum(row.parameters for row in rows)
     macs = sum(row.macs for row in rows)
-    return Summary(type(model).__name__, input_size, tuple(rows), parameters, macs)
+    return Summary(type(model).__name__, input_size, tuple(rows), parameters, macs, outputs)
 
 
 def _own_parameters(model: nn.Module) -> dict[str, int]:
@@ -203,23 +206,34 @@ def _own_parameters(model: nn.Module) -> dict[str, int]:
 
 def _recorder(name: str, rows: list[Row], todo: dict[str, int]) -> Callable:
     def record(module, inputs, output):
-        shape = tuple(output.shape[1:]) if isinstance(output, torch.Tensor) else ()
-        macs = _macs(module, inputs[0], output)
-        rows.append(Row(name or "model", _describe(module), shape, todo.pop(name, 0), macs))
+        macs = _macs(module, inputs, output)
+        count = todo.pop(name, 0)
+        rows.append(Row(name or "model", _describe(module), _shape(output), count, macs))
 
     return record
+
+
+def _holder(name: str, outputs: dict[str, tuple[int, ...]]) -> Callable:
+    def record(module, inputs, output):
+        outputs[name] = _shape(output)
+
+    return record
+
+
+def _shape(output) -> tuple[int, ...]:
+    return tuple(output.shape[1:]) if isinstance(output, torch.Tensor) else ()
 
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-def _macs(module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> int:
+def _macs(module: nn.Module, inputs: tuple, y: torch.Tensor) -> int:
     if isinstance(module, (*_CONVOLUTIONS, nn.Linear)):
         # Each output is a sum over one filter: in_channels / groups times the kernel's size.
         return y.numel() * math.prod(module.weight.shape[1:])
     if isinstance(module, _TRANSPOSED):
-        return x.numel() * math.prod(module.weight.shape[1:])
+        return inputs[0].numel() * math.prod(module.weight.shape[1:])
     return 0
 
 
@@ -237,15 +251,16 @@ def _describe(module: nn.Module) -> str:
     return text + (f", groups {groups}" if groups != 1 else "")
 
 
-def _join(group: list[Row], depth: int) -> Row:
+def _join(group: list[Row], depth: int, outputs: dict[str, tuple[int, ...]]) -> Row:
     if len(group) == 1:
         return group[0]
     name = ".".join(group[0].name.split(".")[:depth])
-    shape = next((row.shape for row in reversed(group) if row.shape), ())
+    # A stage may end in several branches: its own output is the one that counts.
+    last = next((row.shape for row in reversed(group) if row.shape), ())
     return Row(
         name,
         f"{len(group)} layers",
-        shape,
+        outputs.get(name) or last,
         sum(row.parameters for row in group),
         sum(row.macs for row in group),
     )
