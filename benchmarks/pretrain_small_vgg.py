@@ -41,7 +41,7 @@ RECIPE: dict[str, Any] = {
     "label_smoothing": 0.1,
     "shift": 3,  # pixels
     "small_size": 24,  # side of the images at first, when seeing little is enough
-    "small_share": 0.65,  # for this share of the epochs,
+    "small_epochs": 9,  # how many of the epochs,
     "lr_share": 0.25,  # in which the rates fall to this share of the first ones; then to 0
 }
 
@@ -61,17 +61,12 @@ def optimizers_for(model: nn.Module) -> list[torch.optim.Optimizer]:
     ]
 
 
-def small_epochs(epochs: int) -> int:
-    """How many epochs see small images."""
-    return round(epochs * RECIPE["small_share"])
-
-
 def rate_share(at: float, epochs: int) -> float:
     """Learning rate after so many epochs, as a share of the first one: two straight lines."""
-    bend, low = small_epochs(epochs), RECIPE["lr_share"]
+    bend, low = RECIPE["small_epochs"], RECIPE["lr_share"]
     if at < bend:
         return 1 - (1 - low) * at / bend
-    return low * (epochs - at) / max(1, epochs - bend)
+    return low * (epochs - at) / (epochs - bend)
 
 
 def set_rates(optimizers: list[torch.optim.Optimizer], share: float) -> None:
@@ -113,7 +108,7 @@ def train_epoch(
     first = torch.rand(len(order), generator=torch.Generator().manual_seed(args.seed)) < 0.5
     batch = min(RECIPE["batch"], len(order))
     steps = len(order) // batch
-    size = RECIPE["small_size"] if epoch < small_epochs(args.epochs) else SIZE
+    size = RECIPE["small_size"] if epoch < RECIPE["small_epochs"] else SIZE
     sums = distributed.zeros(3, torch.device("cpu"))  # loss, correct, examples
     for step in range(steps):
         set_rates(optimizers, rate_share(epoch + step / steps, args.epochs))
@@ -211,7 +206,9 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     if args.quick:
         args.epochs = 2
-        RECIPE["batch"] = 16
+        RECIPE.update(batch=16, small_epochs=1)
+    if args.epochs <= RECIPE["small_epochs"]:
+        parser.error(f"--epochs must be more than {RECIPE['small_epochs']}, those of small images")
     processes = distributed.start("cpu")
     training, held_out = hold_out(read("train", args.data, args.torchvision), args.hold_out)
     model, history = train(args, training, held_out)
