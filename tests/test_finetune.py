@@ -441,7 +441,7 @@ def test_a_damaged_or_foreign_file_in_the_cache(torch_home: Path) -> None:
     torch.save({"fc.weight": torch.zeros(2)}, path)
     with pytest.raises(ValueError, match="belongs to another model"):
         pretrained.torchvision_weights("alexnet")
-    torch.save({"x": pretrained.Recipe(1, 1, (), (), ())}, path)  # would be unpickled: refused
+    torch.save({"x": pretrained.SMALL_VGG_RECIPE}, path)  # would be unpickled: refused
     with pytest.raises(ValueError, match="damaged"):
         pretrained.torchvision_weights("alexnet")
 
@@ -486,4 +486,13 @@ def test_recipes_travel_as_json() -> None:
     recipe = pretrained.SMALL_VGG_RECIPE.with_classes(["a", "b"])
     assert recipe.classes == ("a", "b")
     assert pretrained.Recipe.from_dict(recipe.to_dict()) == recipe
-    assert recipe.transform()(torch.zeros(3, 50, 40, dtype=torch.uint8)).shape == (3, 32, 32)
+    for channels in (1, 3):
+        for transform in (recipe.transform(), recipe.train_transform(flip=False)):
+            image = torch.zeros(channels, 50, 40, dtype=torch.uint8)
+            assert transform(image).shape == (3, 32, 32)
+    grey = pretrained.Recipe(28, 32, (0.5,), (0.25,), ("a",))
+    white = grey.transform()(torch.full((3, 50, 40), 255, dtype=torch.uint8))
+    assert white.shape == (1, 28, 28)
+    assert torch.allclose(white, torch.tensor(2.0))
+    with pytest.raises(ValueError, match="one or three means"):
+        pretrained.Recipe(28, 32, (0.5, 0.5), (0.25, 0.25), ("a",))

@@ -1,9 +1,5 @@
 """Networks that were trained before: the small VGG that travels along, and torchvision's."""
 
-import json
-import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +7,9 @@ import torch
 import torchvision
 from torch import nn
 from torchvision.models import get_model, get_model_weights, list_models
-from torchvision.transforms import v2
 
 from cnnlib.pytorch import checkpoint, data, models
+from cnnlib.pytorch.recipe import Recipe
 
 SMALL_VGG = "small_vgg_cifar10"
 SEVERAL_HEADS = ("googlenet", "inception_v3")  # which give several logits in training
@@ -25,43 +21,6 @@ PLACES = (
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a network has to be given, and what its outputs mean.
-
-    Args:
-        size: Height and width of the images.
-        resize: Length of an image's shorter side before the middle is cut out.
-        mean: Of each channel, as in the data that the network was trained on.
-        std: The same for the deviation.
-        classes: Name of each output.
-    """
-
-    size: int
-    resize: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    classes: tuple[str, ...]
-
-    def transform(self) -> v2.Compose:
-        """From a picture to the network's input (3, size, size), normalised once."""
-        return data.eval_transform(self.size, resize=self.resize, mean=self.mean, std=self.std)
-
-    def with_classes(self, classes: Sequence[str]) -> "Recipe":
-        """The same preparation for a network with a new head."""
-        return Recipe(self.size, self.resize, self.mean, self.std, tuple(classes))
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
-        """The inverse of :meth:`to_dict`."""
-        lists: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**lists)
 
 
 SMALL_VGG_RECIPE = Recipe(32, 32, data.CIFAR10_MEAN, data.CIFAR10_STD, CIFAR10_CLASSES)
@@ -175,10 +134,3 @@ def _counters(model: nn.Module) -> dict[str, torch.Tensor]:
 def _reason(error: Exception) -> str:
     text = str(getattr(error, "reason", None) or error).strip().splitlines()
     return text[0] if text else type(error).__name__
-
-
-def save_recipe(recipe: Recipe, path: str | os.PathLike, **more: Any) -> None:
-    """Write a recipe as JSON, with whatever else belongs to it, in one step."""
-    text = json.dumps({**recipe.to_dict(), **more}, indent=1, ensure_ascii=False) + "\n"
-    with checkpoint.replacing(Path(path)) as file:
-        file.write(text.encode())
