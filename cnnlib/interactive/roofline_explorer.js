@@ -71,8 +71,8 @@
       };
       const parts = [];
       for (let k = x0 + 1; k < x1; k += 2) {
-        parts.push(line("grid", px(2 ** k), TOP, px(2 ** k), H - LOW),
-          text(px(2 ** k), H - LOW + 15, k < 0 ? `1/${2 ** -k}` : comma(2 ** k), "middle", "tick"));
+        parts.push(line("grid", px(2 ** k), TOP, px(2 ** k), H - LOW));
+        if (k % 4 === 0) parts.push(text(px(2 ** k), H - LOW + 15, k < 0 ? `1/${2 ** -k}` : comma(2 ** k), "middle", "tick"));
       }
       for (let k = Math.ceil(y0); k < y1; k++) {
         parts.push(line("grid", LEFT, py(10 ** k), W - RIGHT, py(10 ** k)), text(LEFT - 5, py(10 ** k) + 4, amount(10 ** (k + 9)), "end", "tick"));
