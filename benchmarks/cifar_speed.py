@@ -102,7 +102,7 @@ def accuracy(run: nn.Module, images: torch.Tensor, labels: torch.Tensor, size: i
         for weight, i in ((2, 1), (1, 0), (1, 2)):
             view = wide[:, :, i : i + 32, i : i + 32].contiguous(memory_format=torch.channels_last)
             with torch.autocast(x.device.type, torch.bfloat16, x.is_cuda):
-                logits += weight * (run(view) + run(view.flip(3)))
+                logits += weight * (run(view).float() + run(view.flip(3)).float())
         right += (logits.argmax(1) == y).sum()
     return int(right) / len(labels)
 

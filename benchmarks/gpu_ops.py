@@ -123,8 +123,10 @@ def row(case: Case, mode: str, device: torch.device, peak: float, quick: bool) -
     torch.backends.cudnn.benchmark = device.type == "cuda"
     pairs = {"torch": case.theirs(inputs, dy), "cnnlib": case.ours(inputs, dy)}
     if case.op == "conv2d":  # the layout that tensor cores like: channels last
-        last = [t.contiguous(memory_format=torch.channels_last) for t in inputs[:2]]
-        pairs["torch NHWC"] = case.theirs([*last, *inputs[2:]], dy)
+        x, weight, last = (
+            t.contiguous(memory_format=torch.channels_last) for t in (*inputs[:2], dy)
+        )
+        pairs["torch NHWC"] = case.theirs([x, weight, *inputs[2:]], last)
     with tf32(rounding):
         errors = {who: error(pair[1](), want) for who, pair in pairs.items()}
         del want, exact
@@ -167,23 +169,30 @@ def main() -> int:
     args = parser(__doc__ or "", "gpu_ops").parse_args()
     device = prepare(args)
     peaks = {mode: roofline.products(device, mode, args.quick)["best"] for mode in TOLERANCE}
-    rows = []
+    rows: list[dict[str, Any]] = []
+
+    def keep(finished: bool) -> dict[str, Any]:
+        """Save what there is: whoever stops the program early keeps it."""
+        result = record(
+            "cnnlib.ops against torch.nn.functional on one device",
+            "medians, in turns; errors: largest relative L2 error of outputs and gradients against "
+            "float64 on the same rounded inputs; share: operations per second over the largest "
+            "matrix product's in the same format",
+            "gpu_ops",
+            device,
+            finished=finished,
+            peaks_gflops=peaks,
+            tolerance=TOLERANCE,
+            rows=rows,
+        )
+        save(args.json, result)
+        return result
+
     for case in cases(args.quick, device.type == "cuda"):
         print(f"  {case.op} {case.shape}", file=sys.stderr, flush=True)
         rows += [row(case, mode, device, peaks[mode], args.quick) for mode in TOLERANCE]
-    result = record(
-        "cnnlib.ops against torch.nn.functional on one device",
-        "medians, in turns; errors: largest relative L2 error of outputs and gradients against "
-        "float64 on the same rounded inputs; share: operations per second over the largest matrix "
-        "product's in the same format",
-        "gpu_ops",
-        device,
-        peaks_gflops=peaks,
-        tolerance=TOLERANCE,
-        rows=rows,
-    )
-    print_table(result)
-    save(args.json, result)
+        keep(finished=False)
+    print_table(keep(finished=True))
     wrong = [r for r in rows for who in ("torch", "cnnlib") if not r[who]["right"]]
     return 1 if wrong else 0
 

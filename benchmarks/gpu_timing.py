@@ -50,7 +50,10 @@ def pick(name: str) -> torch.device:
         raise SystemExit(f"--device must be auto, cpu or cuda, got {name!r}")
     if name.startswith("cuda") and not cuda:
         raise SystemExit("there is no CUDA device here (torch.cuda.is_available() is False)")
-    return torch.device(name)
+    # Some functions want to know which card: "cuda" alone does not say.
+    return (
+        torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
+    )
 
 
 def wait(device: torch.device) -> None:

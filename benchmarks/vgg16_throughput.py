@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -185,11 +185,12 @@ def inference_step(setup: Setup, args: Any, device: torch.device) -> Callable[[]
     return step
 
 
-def measure(kind: str, setups: list[Setup], args: Any, device: torch.device, peak: float) -> list:
-    """One line for each set-up; one that this version of PyTorch cannot do says why."""
+def measure(
+    kind: str, setups: list[Setup], args: Any, device: torch.device, peak: float
+) -> Iterator[dict[str, Any]]:
+    """One row for each set-up; one that this version of PyTorch cannot do says why."""
     make = training_step if kind == "training" else inference_step
     work = operations(args)[kind == "training"]
-    rows: list[dict[str, Any]] = []
     plain = 0.0
     for setup in setups:
         row: dict[str, Any] = {"kind": kind, "setup": setup.name}
@@ -212,13 +213,11 @@ def measure(kind: str, setups: list[Setup], args: Any, device: torch.device, pea
             # On purpose all of them: the other lines are worth having.
             traceback.print_exc(limit=3)
             row["error"] = f"{type(reason).__name__}: {reason}".splitlines()[0][:200]
-        rows.append(row)
-        print(line(row), flush=True)
+        yield row
         gc.collect()
         torch.compiler.reset()
         if device.type == "cuda":
             torch.cuda.empty_cache()
-    return rows
 
 
 def line(row: dict[str, Any]) -> str:
@@ -243,25 +242,27 @@ def main() -> int:
     device = prepare(args)
     peak = roofline.products(device, "bfloat16", args.quick)["best"]
     print(f"\n{'':32s}{'images/s':>10s}{'TFLOP/s':>10s}{'share':>8s}{'times':>8s}")
-    rows = []
+    forward, both = operations(args)
+    rows: list[dict[str, Any]] = []
     for kind, setups in (("training", TRAINING), ("inference", INFERENCE)):
         here = [s for s in setups if device.type == "cuda" or s.name in ON_CPU]
-        rows += measure(kind, here, args, device, peak)
-    forward, both = operations(args)
-    result = record(
-        "VGG16 on random images that lie on the device: images per second",
-        "each line on top of the one before; median of rounds, by events on CUDA; share: of the "
-        "bfloat16 matrix product measured in the same run",
-        "vgg16_throughput",
-        device,
-        batch=args.batch,
-        size=args.size,
-        width=args.width,
-        gflop_per_image={"inference": round(forward / 1e9, 3), "training": round(both / 1e9, 3)},
-        bf16_peak_gflops=peak,
-        rows=rows,
-    )
-    save(args.json, result)
+        for row in measure(kind, here, args, device, peak):
+            rows.append(row)
+            print(line(row), flush=True)
+            result = record(
+                "VGG16 on random images that lie on the device: images per second",
+                "each line on top of the one before; median of rounds, by events on CUDA; share: "
+                "of the bfloat16 matrix product measured in the same run",
+                "vgg16_throughput",
+                device,
+                batch=args.batch,
+                size=args.size,
+                width=args.width,
+                gflop_per_image={"inference": forward / 1e9, "training": both / 1e9},
+                bf16_peak_gflops=peak,
+                rows=rows,
+            )
+            save(args.json, result)  # after every row: whoever stops it early keeps what there is
     return 1 if all("error" in row for row in rows) else 0
 
 

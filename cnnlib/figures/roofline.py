@@ -50,7 +50,8 @@ def roofline(
         ax.annotate(
             f"{label}: {peak:,.0f} GFLOP/s",
             (high, peak),
-            xytext=(0, 4),
+            # Under the line where the next roof leaves no room above it.
+            xytext=(0, -12 if any(peak < p < 5 * peak for _, p in roofs.values()) else 4),
             textcoords="offset points",
             ha="right",
             fontsize=9,
