@@ -42,7 +42,7 @@ RECIPE: dict[str, Any] = {
     "shift": 3,  # pixels
     "small_size": 24,  # side of the images at first, when seeing little is enough
     "small_epochs": 9,  # how many of the epochs,
-    "lr_share": 0.25,  # in which the rates fall to this share of the first ones; then to 0
+    "lr_share": 0.25,  # in which the rates fall to this share of the first; later to 0
 }
 
 
@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
     source.add_argument("--data", help="folder with train/<class>/ and val/<class>/")
     source.add_argument("--torchvision", help="folder of torchvision's CIFAR-10")
     parser.add_argument("--note", default="", help="sentence about the data, for the card")
-    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hold-out", type=float, default=0.1, help="share of train")
     parser.add_argument("--out", required=True, help="folder for the checkpoint")
@@ -214,7 +214,7 @@ def main(arguments: list[str] | None = None) -> None:
     model, history = train(args, training, held_out)
     if not args.report or not processes.first:
         return
-    start = "torchrun --nproc-per-node 2" if processes.world > 1 else "python"
+    start = f"torchrun --nproc-per-node {processes.world}" if processes.world > 1 else "python"
     options = f"--epochs {args.epochs} --seed {args.seed} --hold-out {args.hold_out}"
     facts = {
         "command": f"{start} benchmarks/pretrain_small_vgg.py "
