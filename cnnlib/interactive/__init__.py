@@ -12,6 +12,7 @@ _WHERE = {
     "ActivationExplorer": "activation_explorer",
     "ArchitectureExplorer": "architecture_explorer",
     "ConvStepper": "conv_stepper",
+    "FreezingExplorer": "freezing_explorer",
     "KernelOnPhoto": "kernel_on_photo",
     "MultiChannelConv": "multi_channel_conv",
     "OutputSizeExplorer": "output_size_explorer",
