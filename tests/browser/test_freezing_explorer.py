@@ -54,7 +54,7 @@ def test_the_cost_is_what_torch_multiplies(network):
 def test_sentences_and_output():
     head = FreezingExplorer(learn=["head"])
     assert "can be computed once" in repr(head)
-    assert "33 % of training all" in repr(head)
+    assert "34 % of training all" in repr(head)
     assert "Nothing learns." in repr(FreezingExplorer(learn=[]))
     text = FreezingExplorer()._repr_html_()
     assert text == FreezingExplorer()._repr_html_()
