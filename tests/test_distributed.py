@@ -74,6 +74,7 @@ def test_each_example_is_seen_once(both):
     assert sorted(chain(*seen["train"])) == list(range(COUNT))
     assert sorted(chain(*seen["val"])) == list(range(COUNT))
     assert [len(part) for part in seen["train"]] == [23, 22]
+    assert seen["seeds"][0] != seen["seeds"][1]  # dropout and transforms differ
     first, second = seen["evaluations"]
     assert first == second
     (loss, accuracy, count), whole = first

@@ -54,13 +54,14 @@ class Told(Dataset):
     """Remembers which examples it was asked for."""
 
     def __init__(self, dataset: Any):
-        self.dataset, self.asked = dataset, list[int]()
+        self.dataset, self.asked, self.seed = dataset, list[int](), 0
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
         self.asked.append(index)
+        self.seed = torch.initial_seed()
         return self.dataset[index]
 
 
@@ -75,6 +76,7 @@ def who_sees_what(us: distributed.Processes) -> dict[str, Any]:
     whole = evaluate(model, DataLoader(val.dataset, 4))
     return {
         "train": distributed.gather(train.asked),
+        "seeds": distributed.gather(train.seed),
         "val": distributed.gather(val.asked[: len(val.asked) // 2]),
         "evaluations": distributed.gather(
             [(e.loss, e.accuracy, e.examples) for e in (part, whole)]
