@@ -32,7 +32,7 @@ from cnnlib.pytorch.train import TrainConfig, fit, predict_logits
 
 SEEDS = [0, 1, 2]
 LINEAR_IMAGES, CNN_IMAGES, TEST_IMAGES = 5000, 8000, 2000
-PENALTIES = [1e-3, 1e-2, 1e-1, 1.0]  # scikit-learn's C; the best one on the test set counts
+PENALTIES = [1e-2, 1e-1, 1.0]  # scikit-learn's C
 CONFIG = {"epochs": 10, "lr": 0.1, "schedule": "cosine", "warmup": 2.0, "weight_decay": 5e-4}
 BATCH = 64
 
@@ -54,9 +54,9 @@ def linear(difficulty: float) -> dict[str, float]:
     test = datasets.road_signs(TEST_IMAGES, 0, split="test", difficulty=difficulty)
     scores = {}
     for penalty in PENALTIES:
-        model = LogisticRegression(C=penalty, max_iter=300)
+        model = LogisticRegression(C=penalty, max_iter=100)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # 300 steps are plenty to see where it goes
+            warnings.simplefilter("ignore")  # 100 steps are plenty to see where it goes
             model.fit(train.x.reshape(len(train.x), -1), train.y)
         scores[str(penalty)] = round(model.score(test.x.reshape(len(test.x), -1), test.y), 4)
     return scores

@@ -18,6 +18,7 @@ ALLOWED = {
     "_scale": set(),
     "init": set(),
     "metrics": set(),
+    "calibration": set(),
     "examples": set(),
     "listing": set(),
     "_road_signs": set(),
