@@ -45,8 +45,10 @@ def roofline(
         zip(roofs.items(), ridges, strict=True)
     ):
         colour = COLOURS[_TURNS[i % 4]]
-        x = np.array([low, ridge, high])
-        ax.plot(x, np.minimum(peak, x * bandwidth), color=colour, ls=_DASHES[i % 4], zorder=2)
+        along = np.array([low, ridge, high])
+        ax.plot(
+            along, np.minimum(peak, along * bandwidth), color=colour, ls=_DASHES[i % 4], zorder=2
+        )
         ax.annotate(
             f"{label}: {peak:,.0f} GFLOP/s",
             (high, peak),
