@@ -335,6 +335,24 @@ def test_the_test_counts_right_answers():
     assert cifar_speed.accuracy(Bright(), images, (labels + 1) % 10, 64) == 0
 
 
+def test_the_test_looks_at_six_views():
+    class Spy(torch.nn.Module):
+        def forward(self, x):
+            views.append(x.clone())
+            return torch.zeros(len(x), 10)
+
+    views = []
+    images, labels = cifar_data.pretend("val")
+    cifar_speed.accuracy(Spy(), images, labels, len(labels))
+    x = cifar_data.normalise(images)
+    wide = F.pad(x, (1,) * 4, "reflect")
+    wanted = [x, wide[:, :, :32, :32], wide[:, :, 2:, 2:]]
+    for n, view in enumerate(wanted):
+        assert torch.equal(views[2 * n], view)
+        assert torch.equal(views[2 * n + 1], view.flip(3))
+    assert len(views) == 6
+
+
 # --- the programs as a reader starts them ---
 
 
