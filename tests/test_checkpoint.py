@@ -140,7 +140,7 @@ class CopyAt:
 KINDS = {
     "adamw, plateau, bf16": {
         "optimizer": "adamw", "lr": 0.02, "schedule": "plateau", "plateau_patience": 0,
-        "precision": "bf16",
+        "min_delta": 10.0, "precision": "bf16",
     },
     "adam, step, fp16": {"optimizer": "adam", "lr": 0.02, "schedule": "step", "step_size": 2,
                          "gamma": 0.5, "precision": "fp16"},
@@ -173,6 +173,21 @@ def test_every_part_of_the_state_is_taken_up_again(kind, loader, tmp_path):
     assert again.stopped_early == history.stopped_early == (config.patience is not None)
     assert bits(resumed) == bits(whole)
     assert same_file(tmp_path / "a" / "last.pt", tmp_path / "b" / "last.pt")
+
+
+def test_killed_between_the_two_files_the_best_one_is_written_again(tmp_path):
+    config = TrainConfig(epochs=3, lr=0.05, min_delta=10.0)  # the first epoch stays the best
+    for folder in ("a", "b"):
+        fit(
+            network(), DataLoader(Noisy(0.3), 7, shuffle=True), DataLoader(Noisy(0.0), 16), config,
+            folder=tmp_path / folder, resume=True, device="cpu", progress=False,
+            on_epoch_end=CopyAt(1, tmp_path / "a", tmp_path / "b") if folder == "a" else None,
+        )  # fmt: skip
+        if folder == "a":
+            (tmp_path / "b" / "best.safetensors").unlink()
+    best = [(tmp_path / folder / "best.safetensors").read_bytes() for folder in "ab"]
+    assert best[0] == best[1]
+    assert checkpoint.load(tmp_path / "a" / "last.pt")["best"]["epoch"] == 1
 
 
 def test_a_finished_training_is_not_trained_further(whole, tmp_path):

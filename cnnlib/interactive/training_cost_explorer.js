@@ -1,6 +1,6 @@
 // The training-cost explorer: hours against GPUs on two logarithmic axes, ideal and with the exchange of gradients.
 ({Figure, el, svg, fmt, row, choose, slider}) => {
-  const [W, H, LEFT, RIGHT, TOP, LOW] = [440, 270, 66, 14, 24, 40];
+  const [W, H, LEFT, RIGHT, TOP, LOW] = [440, 270, 66, 26, 24, 40];
   const duration = h => {
     for (const [unit, name] of [[24 * 365.25, "years"], [24, "days"], [1, "hours"]]) if (h >= unit) return `${fmt(h / unit, 1)} ${name}`;
     return `${fmt(h * 60, 1)} minutes`;
@@ -8,7 +8,7 @@
   return class extends Figure {
     static css = `
       .knobs{display:grid;grid-template-columns:1fr 1fr;gap:.1em 1.6em;margin:.4em 0}
-      .knobs .slider{grid-template-columns:7.6em 1fr auto}
+      .knobs .slider{grid-template-columns:8.6em 1fr auto}
       @container (max-width:36em){.knobs{grid-template-columns:1fr}}
       svg.plot{width:100%;max-width:36em;height:auto;margin:.6em auto 0}
       svg.plot text{font-size:12px}
