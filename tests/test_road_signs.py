@@ -2,11 +2,13 @@
 
 import importlib
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+import cnnlib
 from cnnlib import datasets
 from cnnlib._road_signs import scene, shapes, streams, templates
 
@@ -256,3 +258,14 @@ def test_large_pictures_are_drawn_a_few_at_a_time():
     package = importlib.import_module("cnnlib._road_signs")
     assert package.AT_ONCE // 512**2 == 0
     assert datasets.road_signs(1, 0, size=256).x.shape == (1, 3, 256, 256)
+
+
+def test_the_record_shows_that_they_are_hard_but_not_too_hard():
+    """A linear model stays under 0.7, a small network passes 0.97, 1,000 images take a second."""
+    record = cnnlib.measured("road_signs_data")
+    assert max(record["linear"]["accuracy_by_penalty_C"].values()) < 0.7
+    assert min(run["accuracy"] for run in record["network"]["runs"]) > 0.97
+    assert record["images_per_second_of_one_core"] > 1000
+    sheet = (Path(__file__).resolve().parent.parent / "data" / "road_signs.md").read_text("utf-8")
+    assert f"{record['images_per_second_of_one_core']} images are drawn per second" in sheet
+    assert f"| {record['network']['accuracy_mean']:.3f} (by day" in sheet
