@@ -36,7 +36,7 @@ CARD = """# Model card: SmallVGG, pre-trained on CIFAR-10
 | Input | RGB, 32x32, values in 0..1, less the mean {mean}, divided by the deviation {std} |
 | Output | logits of {classes} |
 | Accuracy on `val` | **{val_accuracy:.4f}** of {val_images:,} images, from the very file, opened once, no test-time augmentation |
-| Accuracy on images held out of `train` | {held_out_accuracy:.4f} of {held_out_images:,}; the recipe was chosen on them |
+| Accuracy on images held out of `train` | {held_out_accuracy:.4f} of {held_out_images:,} |
 
 ## Data
 
@@ -50,7 +50,7 @@ The network saw {train_images:,} images of `train`. `val` had no part in any cho
 {command}
 ```
 
-{date}, {machine}, {processes} process(es), {hours:.2f} hours with other work beside it. Versions: {versions}.
+{date}, {machine}, processes: {processes}; {hours:.2f} hours with other work beside it. Versions: {versions}.
 
 {recipe}
 
