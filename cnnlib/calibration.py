@@ -10,7 +10,7 @@ class Reliability(NamedTuple):
 
     confidence: np.ndarray  # mean probability of the answers
     accuracy: np.ndarray  # share of them that is right
-    count: np.ndarray  # how many there are
+    examples: np.ndarray  # how many there are
 
 
 def reliability(probabilities, labels, bins: int = 10) -> Reliability:
