@@ -10,7 +10,7 @@ class Reliability(NamedTuple):
 
     confidence: np.ndarray  # mean probability of the answers
     accuracy: np.ndarray  # share of them that is right
-    examples: np.ndarray  # how many there are
+    number: np.ndarray  # how many there are
 
 
 def reliability(probabilities, labels, bins: int = 10) -> Reliability:
@@ -71,10 +71,10 @@ def expected_calibration_error(probabilities, labels, bins: int = 10) -> float:
     >>> expected_calibration_error([[0.75, 0.25]] * 4, [0, 0, 0, 1])
     0.0
     """
-    confidence, accuracy, count = reliability(probabilities, labels, bins)
-    used = count > 0
+    confidence, accuracy, number = reliability(probabilities, labels, bins)
+    used = number > 0
     gaps = np.abs(accuracy[used] - confidence[used])
-    return float(np.sum(gaps * count[used]) / np.sum(count))
+    return float(np.sum(gaps * number[used]) / np.sum(number))
 
 
 def temperature(logits, labels, *, lowest: float = 0.05, highest: float = 20.0) -> float:

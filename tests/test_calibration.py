@@ -27,7 +27,7 @@ def test_by_hand():
     p = [[0.75, 0.25]] * 4 + [[0.05, 0.95]] * 2
     labels = [0, 0, 0, 1, 1, 0]
     result = calibration.reliability(p, labels, bins=10)
-    assert result.examples.tolist() == [0] * 7 + [4, 0, 2]
+    assert result.number.tolist() == [0] * 7 + [4, 0, 2]
     assert result.confidence[7] == pytest.approx(0.75)
     assert result.accuracy[7] == 0.75
     assert result.confidence[9] == pytest.approx(0.95)
@@ -39,7 +39,7 @@ def test_by_hand():
 
 def test_bins_hold_their_upper_end():
     result = calibration.reliability([[0.6, 0.4], [0.5, 0.5], [1.0, 0.0]], [0, 0, 0], bins=5)
-    assert result.examples.tolist() == [0, 0, 2, 0, 1]  # 0.5 and 0.6 in (0.4, 0.6]
+    assert result.number.tolist() == [0, 0, 2, 0, 1]  # 0.5 and 0.6 in (0.4, 0.6]
 
 
 @pytest.mark.parametrize("bins", [5, 10, 15])
@@ -49,7 +49,7 @@ def test_bins_are_those_of_scikit_learn(bins):
     right = (p.argmax(axis=1) == labels).astype(int)
     accuracy, confidence = calibration_curve(right, p.max(axis=1), n_bins=bins)
     ours = calibration.reliability(p, labels, bins)
-    used = ours.examples > 0
+    used = ours.number > 0
     np.testing.assert_allclose(ours.accuracy[used], accuracy, atol=1e-12)
     np.testing.assert_allclose(ours.confidence[used], confidence, atol=1e-12)
 

@@ -461,7 +461,10 @@ def test_every_epoch_has_another_order_and_every_sample_once():
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(20))
     assert orders[0] != orders[1]
     assert orders[0] != list(range(20))
-    assert len({r for _, row in first for r in row}) == 20  # each sample its own random number
+    drawn = [dict(zip(*map(sum, zip(*epoch, strict=True), ([], [])), strict=True))
+             for epoch in (first, second)]  # fmt: skip
+    assert len(set(drawn[0].values())) == 20  # each sample its own random number
+    assert not set(drawn[0].values()) & set(drawn[1].values())  # and another one in each epoch
     assert len(list(data.loader(Noisy(), 6, drop_last=True))) == 3
 
 
