@@ -1,4 +1,4 @@
-"""Copy the needed part of MathJax out of a PyPI package into the book: no other host is asked."""
+"""Make the built folder whole: MathJax out of a PyPI package, and a front page at index.html."""
 
 import importlib.util
 import shutil
@@ -25,8 +25,16 @@ def copy(app: Any, error: Exception | None) -> None:
             shutil.copy(source / part, to)
 
 
+def front(app: Any, error: Exception | None) -> None:
+    """Put the first page at index.html: a redirect would flash, and shows nothing to a robot."""
+    root = Path(app.outdir) / f"{app.config.root_doc}.html"
+    if not error and app.builder.format == "html" and root.exists():
+        shutil.copy(root, root.with_name("index.html"))
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Sphinx calls this."""
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     app.connect("build-finished", copy)
+    app.connect("build-finished", front)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,5 +14,10 @@ document.addEventListener("DOMContentLoaded", () => {
     for (const e of all("div.highlight pre, div.cell_output, div.cell_output pre, mjx-container[display='true'], .pst-scrollable-table-container"))
       if (e.scrollWidth > e.clientWidth + 1 && !e.querySelector("a, button, input, select")) e.tabIndex = 0;
   };
-  addEventListener("load", () => setTimeout(reach, 300));
+  // Formulas are typeset after the page has loaded; on a long page that takes a while.
+  addEventListener("resize", reach);
+  addEventListener("load", () => {
+    reach();
+    window.MathJax?.startup?.promise?.then(reach);
+  });
 });
