@@ -446,7 +446,7 @@ def test_a_real_ctrl_c(photographs: Path, tmp_path: Path) -> None:
             if line.startswith("epoch 1/"):
                 process.send_signal(signal.SIGINT)
                 break
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert err.splitlines()[1:] == [  # after the line about skipped files
         f"cnnlib: interrupted: go on with: python -m cnnlib train --resume {tmp_path / 'run'}"

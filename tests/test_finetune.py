@@ -493,6 +493,7 @@ def test_recipes_travel_as_json() -> None:
     grey = pretrained.Recipe(28, 32, (0.5,), (0.25,), ("a",))
     white = grey.transform()(torch.full((3, 50, 40), 255, dtype=torch.uint8))
     assert white.shape == (1, 28, 28)
-    assert torch.allclose(white, torch.tensor(2.0))
+    # Scaling bytes rounds, on some processors to 254: at most one level off, (1 / 255) / 0.25.
+    assert torch.allclose(white.as_subclass(torch.Tensor), torch.tensor(2.0), atol=0.016)
     with pytest.raises(ValueError, match="one or three means"):
         pretrained.Recipe(28, 32, (0.5, 0.5), (0.25, 0.25), ("a",))
