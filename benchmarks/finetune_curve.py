@@ -3,8 +3,9 @@
 python benchmarks/finetune_curve.py --json data/measured/finetune.json
 
 5, 20 and 100 images of each of 14 signs; a new network, a linear probe, the later half, everything;
-accuracy on 700 test images that were drawn apart. About ten minutes on one core. Each result is
-written at once: started again with the same file, weights and settings, it does what is missing.
+accuracy on 700 test images that were drawn apart. The learning rate of each method is chosen
+first, on signs drawn for validation. About ten minutes on one core. Each result is written at once:
+started again with the same file, weights and settings, it does what is missing.
 """
 
 from __future__ import annotations
@@ -34,12 +35,14 @@ TEST = 50 * CLASSES
 SETTINGS: dict[str, Any] = {
     "epochs": {"scratch": [24, 12, 5], "probe": [60, 60, 30], "partial": [24, 12, 5],
                "full": [24, 12, 5]},
-    "lr": {"scratch": 1e-3, "probe": 1e-2, "partial": 1e-3, "full": 1e-3},
+    "rates": {"scratch": [3e-4, 1e-3, 3e-3], "probe": [3e-3, 1e-2, 3e-2],
+              "partial": [3e-4, 1e-3, 3e-3], "full": [3e-4, 1e-3, 3e-3]},
     "decay": 1.0, "batch": 16, "optimizer": "adamw", "weight_decay": 0.05, "schedule": "cosine",
     "warmup": 1.0,
 }  # fmt: skip
 TOO_HIGH = 0.03  # a learning rate for chapter 11's "what goes wrong": full fine-tuning, 5 images
 SHOTS = (5, 20, 100)
+CHOICE = (5, 100)  # rates are chosen with so many images of a class, drawn from this seed
 SEEDS = {5: (0, 1, 2, 3, 4), 20: (0, 1, 2), 100: (0, 1, 2)}
 METHODS = ("scratch", *finetune.METHODS)
 
@@ -51,9 +54,7 @@ def signs(per_class: int, seed: int, split: str) -> TensorDataset:
     return TensorDataset((torch.from_numpy(drawn.x) - mean) / std, torch.from_numpy(drawn.y))
 
 
-def accuracy(
-    method: str, shots: int, seed: int, test: TensorDataset, lr: float | None = None
-) -> float:
+def accuracy(method: str, shots: int, seed: int, lr: float, test: TensorDataset) -> float:
     """Train by a method on so many images of each class; measure on the test images."""
     if method == "scratch":
         torch.manual_seed(seed)
@@ -63,7 +64,7 @@ def accuracy(
         finetune.replace_head(model, CLASSES, seed=seed)
     config = TrainConfig(
         epochs=SETTINGS["epochs"][method][SHOTS.index(shots)],
-        lr=SETTINGS["lr"][method] if lr is None else lr,
+        lr=lr,
         seed=seed,
         **{k: SETTINGS[k] for k in ("optimizer", "weight_decay", "schedule", "warmup")},
     )
@@ -112,6 +113,29 @@ def fingerprint() -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
+def write(record: dict[str, Any], path: Path | None) -> None:
+    """Replace the file in one step, so that none is ever half written."""
+    if path is None:
+        return
+    text = json.dumps(record, indent=1) + "\n"
+    path.with_suffix(".tmp").write_text(text, encoding="utf-8")
+    os.replace(path.with_suffix(".tmp"), path)
+
+
+def choose_rates(record: dict[str, Any], path: Path | None) -> None:
+    """Try every rate of every method, judged on validation signs; the best goes to record["lr"]."""
+    shots, seed = CHOICE
+    val = signs(TEST // CLASSES, seed, "val")
+    for method in METHODS:
+        tried = record["choice"].setdefault(method, {})
+        for lr in SETTINGS["rates"][method]:
+            if str(lr) not in tried:
+                tried[str(lr)] = round(accuracy(method, shots, seed, lr, val), 4)
+                print(f"{method:8} rate {lr:g}: {tried[str(lr)]:.3f} on validation", flush=True)
+                write(record, path)
+        record["lr"][method] = float(max(tried, key=tried.__getitem__))
+
+
 def main() -> None:
     """Run what is missing; print a table; write the record if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -126,6 +150,9 @@ def main() -> None:
         "weights": fingerprint(),
         "settings": SETTINGS,
         "seeds": {str(k): list(v) for k, v in SEEDS.items()},
+        "chosen_with": {"images": CHOICE[0], "seed": CHOICE[1], "split": "val"},
+        "choice": {},
+        "lr": {},
         "accuracy": {str(shots): {m: [] for m in METHODS} for shots in SHOTS},
         "mistake": {"lr": TOO_HIGH, "accuracy": []},
     }
@@ -133,37 +160,34 @@ def main() -> None:
     if path is not None and path.is_file():
         old = json.loads(path.read_text(encoding="utf-8"))
         if all(old.get(k) == record[k] for k in ("weights", "settings", "seeds", "versions")):
-            record["accuracy"] = old["accuracy"]
+            record["choice"], record["accuracy"] = old["choice"], old["accuracy"]
             if old["mistake"]["lr"] == TOO_HIGH:
                 record["mistake"] = old["mistake"]
     torch.set_num_threads(1)
-    test = signs(TEST // CLASSES, 0, "test")
+    choose_rates(record, path)
+    test, rates = signs(TEST // CLASSES, 0, "test"), record["lr"]
     results, mistake = record["accuracy"], record["mistake"]
     todo = [
-        (results[str(shots)][method], k, (method, shots, seed, test))
+        (results[str(shots)][method], k, (method, shots, seed, rates[method]))
         for shots in SHOTS
         for k, seed in enumerate(SEEDS[shots])
         for method in METHODS
     ]
     few = len(SEEDS[5]) * len(METHODS)  # the mistake comes after the runs with 5 images
     todo[few:few] = [
-        (mistake["accuracy"], k, ("full", 5, seed, test, TOO_HIGH))
-        for k, seed in enumerate(SEEDS[5])
+        (mistake["accuracy"], k, ("full", 5, seed, TOO_HIGH)) for k, seed in enumerate(SEEDS[5])
     ]
     for done, k, run in todo:
         if len(done) > k:
             continue
-        done.append(round(accuracy(*run), 4))
+        done.append(round(accuracy(*run, test), 4))
         wrong = ", rate too high" if done is mistake["accuracy"] else ""
         print(f"{run[1]:4d} images, seed {run[2]}, {run[0]:8}{done[-1]:.3f}{wrong}", flush=True)
         record["summary"] = summary(results)
         record["band"] = {m: band(a) for m, a in results["5"].items() if len(a) >= 5}
         if len(mistake["accuracy"]) >= 5:
             mistake["band"] = band(mistake["accuracy"])
-        if path is not None:
-            text = json.dumps(record, indent=1) + "\n"
-            path.with_suffix(".tmp").write_text(text, encoding="utf-8")
-            os.replace(path.with_suffix(".tmp"), path)
+        write(record, path)
     for shots, row in summary(results).items():
         print(shots, row)
 

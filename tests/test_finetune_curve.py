@@ -63,7 +63,7 @@ def test_a_tiny_run_and_going_on(
     monkeypatch.setattr(script, "SEEDS", {5: (0, 1, 2, 3, 4)})
     runs: list[tuple[Any, ...]] = []
 
-    def fake(method: str, shots: int, seed: int, test: Any, lr: float | None = None) -> float:
+    def fake(method: str, shots: int, seed: int, lr: float, test: Any) -> float:
         runs.append((method, shots, seed, lr))
         return len(runs) / 100
 
@@ -73,9 +73,17 @@ def test_a_tiny_run_and_going_on(
     monkeypatch.setattr(sys, "argv", ["curve", "--json", str(path)])
     script.main()
     record = json.loads(path.read_text())
-    assert len(runs) == len(set(runs)) == 25
+    tried = sum(map(len, script.SETTINGS["rates"].values()))
+    assert len(runs) == len(set(runs)) == tried + 25
+    assert {run[2] for run in runs[:tried]} == {script.CHOICE[1]}  # no seed of the test
+    assert script.CHOICE[1] not in script.SEEDS[5]
+    # The fake grows with every run, so the last rate of each list is the best.
+    best = {method: rates[-1] for method, rates in script.SETTINGS["rates"].items()}
+    assert record["lr"] == best
+    assert runs[tried:][:4] == [(m, 5, 0, best[m]) for m in script.METHODS]
     assert runs[-1] == ("full", 5, 4, script.TOO_HIGH)
-    assert record["accuracy"]["5"]["scratch"] == [0.01, 0.05, 0.09, 0.13, 0.17]
+    first = (tried + 1) / 100
+    assert record["accuracy"]["5"]["scratch"] == [round(first + 0.04 * k, 4) for k in range(5)]
     assert record["band"]["full"] == script.band(record["accuracy"]["5"]["full"])
     assert record["mistake"]["band"] == script.band(record["mistake"]["accuracy"])
     assert not any(isinstance(v, str) and "/tmp" in v for v in record.values())
@@ -83,14 +91,14 @@ def test_a_tiny_run_and_going_on(
     del record["accuracy"]["5"]["full"][-1]
     path.write_text(json.dumps(record))
     script.main()
-    assert runs[25:] == [("full", 5, 4, None)]
+    assert runs[tried + 25 :] == [("full", 5, 4, best["full"])]
     monkeypatch.setitem(script.SETTINGS, "batch", 8)
     script.main()
-    assert len(runs) == 26 + 25
+    assert len(runs) == 2 * (tried + 25) + 1
     # One real training of one epoch, to see that the settings are those that fit takes.
     monkeypatch.setitem(script.SETTINGS, "epochs", {"probe": [1], "scratch": [1]})
     test = script.signs(1, 0, "test")
-    assert 0 <= real("probe", 5, 0, test) <= 1
+    assert 0 <= real("probe", 5, 0, 0.01, test) <= 1
     capsys.readouterr()
 
 
@@ -114,3 +122,6 @@ def test_the_record_is_of_the_weights_that_travel_along(script: Any) -> None:
     record = cnnlib.measured("finetune")
     assert record["weights"] == script.fingerprint()
     assert record["settings"] == json.loads(json.dumps(script.SETTINGS))
+    for method, tried in record["choice"].items():
+        assert [float(lr) for lr in tried] == script.SETTINGS["rates"][method]
+        assert record["choice"][method][str(record["lr"][method])] == max(tried.values())
