@@ -516,6 +516,23 @@ def test_summary_of_vgg16(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(text.splitlines()) < 8
 
 
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [("lenet5", 10), ("small_vgg", 10), ("vgg11", 1000), ("squeezenet1_1", 1000)],
+)
+def test_a_network_has_the_classes_it_was_drawn_for(
+    name: str, classes: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the command line, and of torchvision's networks, which ours are not."""
+
+    def outputs(*words: str) -> int:
+        assert run("summary", name, "--json", *words) == 0
+        return json.loads(capsys.readouterr().out)["rows"][-1]["shape"][0]
+
+    assert outputs() == classes
+    assert outputs("--classes", "7") == 7
+
+
 def test_summary_of_a_run(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("summary", tuned, "--json") == 0
     assert json.loads(capsys.readouterr().out)["input"] == [3, 32, 32]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ import torchvision
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from cnnlib.pytorch import checkpoint, data, finetune, models, pretrained
+from cnnlib.pytorch import checkpoint, data, distributed, finetune, models, pretrained
 from cnnlib.pytorch.train import TrainConfig
+from cnnlib.pytorch.train_state import TrainState
 
 
 def small(classes: int = 4, seed: int = 0) -> nn.Module:
@@ -177,6 +179,31 @@ def test_freezing_survives_copies_and_wrappers() -> None:
     assert twin.features[1].weight.requires_grad
     assert nn.ModuleList([model]).train()[0].features[1].training is False
     assert list(twin.state_dict()) == list(model.state_dict())
+
+
+def test_freezing_survives_synchronised_batch_normalisation() -> None:
+    """PyTorch's conversion makes new layers, which would learn statistics again."""
+    model = small()
+    x = torch.randn(2, 3, 32, 32)
+    finetune.freeze(model, ["block1", "block2"])
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model))
+    assert converted.train().features[1].training  # why ours is needed
+    several = SimpleNamespace(
+        config=TrainConfig(sync_batchnorm=True),
+        processes=distributed.Processes(0, 2),
+        device=torch.device("cuda"),
+    )
+    ours = TrainState._synchronised(several, copy.deepcopy(model)).train()
+    kinds = [type(m) for m in ours.modules()]
+    assert nn.SyncBatchNorm in kinds
+    assert nn.BatchNorm2d not in kinds
+    names = [n for n, m in model.train().named_modules() if m.training]
+    assert [n for n, m in ours.named_modules() if m.training] == names
+    assert "features.1" not in names
+    assert finetune.frozen(ours) == ("block1", "block2")
+    assert torch.equal(ours.eval()(x), model.eval()(x))
+    finetune.unfreeze(ours.train())
+    assert all(m.training for m in ours.modules())
 
 
 def test_unfreeze_takes_the_mode_of_the_model() -> None:

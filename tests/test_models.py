@@ -58,6 +58,16 @@ def on_meta(name, **options):
         return models.build(name, **options)
 
 
+def test_without_a_number_of_classes_a_network_has_its_own():
+    ten = {"lenet5", "small_cnn", "alexnet_mnist", "small_vgg", "inception_net", "plain_net",
+           "residual_net"}  # fmt: skip
+    for name in models.names():
+        head = on_meta(name).get_submodule(models.head_name(on_meta(name)))
+        assert head.out_features == (10 if name in ten else 1000), name
+        head = on_meta(name, classes=3).get_submodule(models.head_name(on_meta(name)))
+        assert head.out_features == 3
+
+
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_names_shapes_and_sizes_are_those_of_torchvision(name):
     with torch.device("meta"):

@@ -89,7 +89,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[
     str, typer.Option(help="Folder of a run, or small_vgg, vgg16, resnet50, ... (ImageNet).")
 ]
-Classes = Annotated[int, typer.Option(help="Outputs.", min=1)]
+Classes = Annotated[
+    int | None, typer.Option(help="Outputs; as many as the network was drawn for.", min=1)
+]
 Name = Annotated[str, typer.Argument(help="small_vgg, vgg16, resnet18, ... or a run's folder.")]
 
 
@@ -216,7 +218,7 @@ def predict(
 def summary(
     model: Name,
     size: Size = None,
-    classes: Classes = 1000,
+    classes: Classes = None,
     stages: Annotated[bool, typer.Option("--stages", help="Add up layers of one part.")] = False,
     json: Json = False,
 ) -> None:

@@ -16,8 +16,10 @@ from cnnlib.pytorch.evaluate import mixed
 from cnnlib.pytorch.summary import summary as summarise
 
 
-def network(name: str, classes: int) -> tuple[nn.Module, tuple[int, int, int]]:
+def network(name: str, classes: int | None) -> tuple[nn.Module, tuple[int, int, int]]:
     """A network with random weights and the size of its images, by name or from a run's folder.
+
+    Without a number of classes it has as many as it was drawn for; torchvision's have 1,000.
 
     Raises:
         ValueError: If there is none.
@@ -28,13 +30,17 @@ def network(name: str, classes: int) -> tuple[nn.Module, tuple[int, int, int]]:
     if name in models.names():
         return models.build(name, classes=classes), models.input_size(name)
     try:
-        return get_model(name, weights=None, num_classes=classes), (3, 224, 224)
+        return get_model(name, weights=None, num_classes=1000 if classes is None else classes), (
+            3,
+            224,
+            224,
+        )
     except ValueError:
         models.build(name)  # says what there is
         raise
 
 
-def summary(name: str, size: int | None, classes: int, stages: bool, as_json: bool) -> None:
+def summary(name: str, size: int | None, classes: int | None, stages: bool, as_json: bool) -> None:
     """Print layers, output shapes, parameters and multiply-accumulates."""
     with torch.device("meta"):
         model, image = network(name, classes)
@@ -68,7 +74,7 @@ def bench(
 ) -> None:
     """Time inference and training steps on random images; print images per second."""
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model, image = network(name, 1000)
+    model, image = network(name, None)
     if size is not None:
         image = (image[0], size, size)
     macs = summarise(model, image).macs

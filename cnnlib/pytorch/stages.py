@@ -93,7 +93,8 @@ def freeze(model: nn.Module, names: str | Iterable[str] | None = None) -> tuple[
     Raises:
         ValueError: If there is no such stage.
 
-    Note: ``SyncBatchNorm.convert_sync_batchnorm`` makes new layers: convert first, then freeze.
+    Note: ``SyncBatchNorm.convert_sync_batchnorm`` makes new layers, and these would learn
+    statistics again; :func:`synchronise_batchnorm` keeps them frozen.
     """
     if names is None:
         names = [name for name in stages(model) if name != "head"]
@@ -104,9 +105,7 @@ def freeze(model: nn.Module, names: str | Iterable[str] | None = None) -> tuple[
                 parameter.grad = None
         for name, module in model.named_modules():
             if _within(name, paths):
-                module.train(False)
-                # Found before the class's own method; a bound method survives copy.deepcopy.
-                module.__dict__["train"] = types.MethodType(_stay_in_eval, module)
+                _hold(module)
     return frozen(model)
 
 
@@ -135,6 +134,25 @@ def unfreeze(model: nn.Module, names: str | Iterable[str] | None = None) -> tupl
     return frozen(model)
 
 
+def synchronise_batchnorm(model: nn.Module) -> nn.Module:
+    """Let batch normalisation compute its statistics over all processes; frozen layers stay frozen.
+
+    PyTorch puts a new layer in the place of each old one, and only the old one knew that it was
+    frozen.
+
+    Args:
+        model: Its layers of batch normalisation are replaced; a layer alone is not.
+
+    Returns:
+        The network to go on with.
+    """
+    held = [name for name, module in model.named_modules() if "train" in module.__dict__]
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    for name in held:
+        _hold(model.get_submodule(name))
+    return model
+
+
 def frozen(model: nn.Module) -> tuple[str, ...]:
     """The stages of which no parameter learns."""
     return tuple(
@@ -142,6 +160,13 @@ def frozen(model: nn.Module) -> tuple[str, ...]:
         for stage in stages(model)
         if not any(parameter.requires_grad for _, parameter in stage_parameters(model, stage))
     )
+
+
+def _hold(module: nn.Module) -> None:
+    """Put a layer into eval mode, to stay there."""
+    module.train(False)
+    # Found before the class's own method; a bound method survives copy.deepcopy.
+    module.__dict__["train"] = types.MethodType(_stay_in_eval, module)
 
 
 def _stay_in_eval(self: nn.Module, mode: bool = True) -> nn.Module:

@@ -13,6 +13,7 @@ from cnnlib.pytorch.distributed import Processes
 from cnnlib.pytorch.history import History
 from cnnlib.pytorch.random_state import random_state, set_random_state
 from cnnlib.pytorch.schedules import Schedule
+from cnnlib.pytorch.stages import synchronise_batchnorm
 from cnnlib.pytorch.train_config import TrainConfig
 
 KEYS = (
@@ -79,7 +80,7 @@ class TrainState:
             raise ValueError(
                 f"fit: sync_batchnorm needs CUDA devices, this process computes on {self.device}"
             )
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return synchronise_batchnorm(model)
 
     def _wrapped(self) -> nn.Module:
         network = self.model

@@ -77,12 +77,13 @@ def names() -> tuple[str, ...]:
     return tuple(_REGISTRY)
 
 
-def build(name: str, *, classes: int = 1000, **options) -> nn.Module:
+def build(name: str, *, classes: int | None = None, **options) -> nn.Module:
     """Build a network with new random weights.
 
     Args:
         name: One of :func:`names`.
-        classes: Outputs.
+        classes: Outputs; if None, as many as the network was drawn for: 10 for the small ones on
+            digits and 32x32 images, 1,000 for those of ImageNet.
         **options: Of that network: ``width``, ``dropout``, ``in_channels`` and the like.
 
     Returns:
@@ -93,6 +94,8 @@ def build(name: str, *, classes: int = 1000, **options) -> nn.Module:
 
     >>> build("small_vgg", classes=43).classifier[-1].out_features
     43
+    >>> build("lenet5").classifier[-1].out_features
+    10
     >>> build("smal_vgg")
     Traceback (most recent call last):
     ValueError: build: there is no network 'smal_vgg': did you mean small_vgg?
@@ -103,7 +106,9 @@ def build(name: str, *, classes: int = 1000, **options) -> nn.Module:
     for option in options:
         if option not in known:
             raise ValueError(f"build: {name} has no option {option!r}: it has {', '.join(known)}")
-    return entry.make(classes=classes, **options)
+    if classes is not None:
+        options["classes"] = classes
+    return entry.make(**options)
 
 
 def input_size(name: str) -> tuple[int, int, int]:
