@@ -41,8 +41,8 @@ RECIPE: dict[str, Any] = {
     "label_smoothing": 0.1,
     "shift": 3,  # pixels
     "small_size": 24,  # side of the images at first, when seeing little is enough
-    "small_epochs": 9,  # how many of the epochs,
-    "lr_share": 0.25,  # in which the rates fall to this share of the first; later to 0
+    "small_epochs": 24,  # how many of the epochs,
+    "lr_share": 0.3,  # in which the rates fall to this share of the first; later to 0
 }
 
 
@@ -196,9 +196,9 @@ def main(arguments: list[str] | None = None) -> None:
     source.add_argument("--data", help="folder with train/<class>/ and val/<class>/")
     source.add_argument("--torchvision", help="folder of torchvision's CIFAR-10")
     parser.add_argument("--note", default="", help="sentence about the data, for the card")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=34)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--hold-out", type=float, default=0.1, help="share of train")
+    parser.add_argument("--hold-out", type=float, default=0.04, help="share of train")
     parser.add_argument("--out", required=True, help="folder for the checkpoint")
     parser.add_argument("--report", help="folder for weights, card, curve and log")
     parser.add_argument("--json", help="file for the record")

@@ -35,7 +35,7 @@ CARD = """# Model card: SmallVGG, pre-trained on CIFAR-10
 | SHA-256 | `{sha256}` |
 | Input | RGB, 32x32, values in 0..1, less the mean {mean}, divided by the deviation {std} |
 | Output | logits of {classes} |
-| Accuracy on `val` | **{val_accuracy:.4f}** of {val_images:,} images, from the very file, opened once, no test-time augmentation |
+| Accuracy on `val` | **{val_accuracy:.4f}** of {val_images:,} images, from the very file, no test-time augmentation |
 | Accuracy on images held out of `train` | {held_out_accuracy:.4f} of {held_out_images:,} |
 
 ## Data
