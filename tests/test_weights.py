@@ -156,7 +156,7 @@ def recipe(monkeypatch):
 
 
 def test_command_writes_weights_card_and_record(folder, tmp_path, recipe, capsys):
-    run = ["--data", str(folder), "--out", str(tmp_path / "run"), "--quick"]
+    run = ["--data", str(folder), "--out", str(tmp_path / "run"), "--quick", "--hold-out", "0.1"]
     pretrain.main(run)
     assert not (tmp_path / "w").exists()
     pretrain.main([*run, "--report", str(tmp_path / "w"), "--json", str(tmp_path / "r.json")])
