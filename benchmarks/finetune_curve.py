@@ -122,6 +122,15 @@ def write(record: dict[str, Any], path: Path | None) -> None:
     os.replace(path.with_suffix(".tmp"), path)
 
 
+def conclude(record: dict[str, Any]) -> None:
+    """Work out summary and bands from the accuracies that are there."""
+    results, mistake = record["accuracy"], record["mistake"]
+    record["summary"] = summary(results)
+    record["band"] = {m: band(a) for m, a in results["5"].items() if len(a) >= 5}
+    if len(mistake["accuracy"]) >= 5:
+        mistake["band"] = band(mistake["accuracy"])
+
+
 def choose_rates(record: dict[str, Any], path: Path | None) -> None:
     """Try every rate of every method, judged on validation signs; the best goes to record["lr"]."""
     shots, seed = CHOICE
@@ -183,12 +192,11 @@ def main() -> None:
         done.append(round(accuracy(*run, test), 4))
         wrong = ", rate too high" if done is mistake["accuracy"] else ""
         print(f"{run[1]:4d} images, seed {run[2]}, {run[0]:8}{done[-1]:.3f}{wrong}", flush=True)
-        record["summary"] = summary(results)
-        record["band"] = {m: band(a) for m, a in results["5"].items() if len(a) >= 5}
-        if len(mistake["accuracy"]) >= 5:
-            mistake["band"] = band(mistake["accuracy"])
+        conclude(record)
         write(record, path)
-    for shots, row in summary(results).items():
+    conclude(record)
+    write(record, path)
+    for shots, row in record["summary"].items():
         print(shots, row)
 
 
