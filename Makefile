@@ -10,7 +10,7 @@ STAMP = $(VENV)/.installed
 PY = $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: book test notebooks bench lint clean help address machine test-oldest test-fast
+.PHONY: book test notebooks bench bench-gpu lint clean help address machine test-oldest test-fast
 
 book: $(STAMP) ## build the book and say where it is
 	@$(PY) tools/build_book.py
@@ -29,6 +29,9 @@ notebooks: $(STAMP) ## execute manuscript/*.md into chapters/*.ipynb (one: make 
 
 bench: $(STAMP) ## time cnnlib against torch and against textbook NumPy, write data/measured/ops.json
 	@$(PY) benchmarks/ops.py --json data/measured/ops.json
+
+bench-gpu: $(STAMP) ## time everything on a CUDA GPU, under 10 minutes: make bench-gpu DATA=folder_with_cifar10
+	@$(PY) benchmarks/gpu_all.py $(if $(DATA),--data "$(DATA)")
 
 lint: $(STAMP) ## put the code in order: ruff format, ruff check --fix, mypy
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/mypy

@@ -26,7 +26,10 @@ def load(path: str) -> Any:
 
 
 # The kernels that nbval starts inherit this. A thread count that the user set stays.
-for name, value in load("tools/nb.py").ENV.items():
+ENV = load("tools/nb.py").ENV
+for name, value in ENV.items():
+    if name == "CUDA_VISIBLE_DEVICES":
+        continue  # below
     if name == "OMP_NUM_THREADS":
         os.environ.setdefault(name, value)
     else:
@@ -37,6 +40,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT / "tools/offline"), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 sys.dont_write_bytecode = True
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Notebooks show the same numbers everywhere, so they run on the CPU; unit tests use a GPU."""
+    if config.getoption("nbval", default=False):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ENV["CUDA_VISIBLE_DEVICES"]
 
 
 def pictures(outputs: list[Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """Convolutional networks worked out by hand: the companion package of the book."""
 
-from cnnlib import datasets, examples, gradcheck, init, metrics, ops
+from cnnlib import calibration, datasets, examples, gradcheck, init, metrics, ops
 from cnnlib._measured import measured
 from cnnlib._scale import scale
 from cnnlib.layers import (
@@ -42,6 +42,7 @@ __all__ = [
     "Sigmoid",
     "Tanh",
     "__version__",
+    "calibration",
     "datasets",
     "examples",
     "gradcheck",

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROW = re.compile(
     r"^\| (.+?) \| <span lang=\"zh-Hans\">(.+?)</span> \| (.+?) \| "
-    r"\[(\d)\]\(\.\./chapters/(\w+)\.ipynb\) \|$"
+    r"\[(\d+)\]\(\.\./chapters/(\w+)\.ipynb\) \|$"
 )
 LINES = (ROOT / "appendix" / "glossary.md").read_text(encoding="utf-8").splitlines()
 ROWS = [line for line in LINES if line.startswith("| ") and not line.startswith("| term")]

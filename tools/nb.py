@@ -152,7 +152,7 @@ def run(name: str) -> None:
     nb = from_text(name)
     client = NotebookClient(
         nb,
-        timeout=300,
+        timeout=1200,
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,

@@ -11,6 +11,7 @@ from cnnlib.figures.curves import bars, confusion, function, learning_curves
 from cnnlib.figures.diagrams import conv_stack, positions, receptive_field, taps
 from cnnlib.figures.numbers import equation, matrix
 from cnnlib.figures.pictures import images, photograph, signed
+from cnnlib.figures.roofline import roofline
 from cnnlib.figures.theme import COLOURS, INK, MUTED, SIGNED, style
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "photograph",
     "positions",
     "receptive_field",
+    "roofline",
     "signed",
     "style",
     "taps",

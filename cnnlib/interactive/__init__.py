@@ -10,13 +10,17 @@ from typing import Any
 # Loaded on first use: a figure's script is read only where it is shown.
 _WHERE = {
     "ActivationExplorer": "activation_explorer",
+    "ArchitectureExplorer": "architecture_explorer",
     "ConvStepper": "conv_stepper",
+    "FreezingExplorer": "freezing_explorer",
     "KernelOnPhoto": "kernel_on_photo",
     "MultiChannelConv": "multi_channel_conv",
     "OutputSizeExplorer": "output_size_explorer",
     "PixelExplorer": "pixel_explorer",
     "PoolStepper": "pool_stepper",
+    "RooflineExplorer": "roofline_explorer",
     "SoftmaxExplorer": "softmax_explorer",
+    "TrainingCostExplorer": "training_cost_explorer",
     "BackpropStepper": "backprop_stepper",
     "LearningRateExplorer": "learning_rate_explorer",
 }

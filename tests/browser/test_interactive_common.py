@@ -4,9 +4,13 @@ from typing import Any
 
 import pytest
 
-from browser import test_interactive_a, test_interactive_b
+from browser import test_architecture_explorer, test_interactive_a, test_interactive_b
 
-FIGURES = {**test_interactive_a.FIGURES, **test_interactive_b.FIGURES}
+FIGURES = {
+    **test_interactive_a.FIGURES,
+    **test_interactive_b.FIGURES,
+    "architecture-explorer": test_architecture_explorer.FIGURE,
+}
 
 pytestmark = pytest.mark.browser
 

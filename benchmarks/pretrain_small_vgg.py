@@ -1,0 +1,236 @@
+"""Pre-train SmallVGG on CIFAR-10, or on any folder of class folders, and write weights and card.
+
+python benchmarks/pretrain_small_vgg.py --data FOLDER --out RUN                 train
+python benchmarks/pretrain_small_vgg.py --data FOLDER --out RUN --report data/weights
+torchrun --nproc-per-node 2 benchmarks/pretrain_small_vgg.py ...                one process a core
+
+FOLDER holds train/<class>/ and val/<class>/; --torchvision ROOT takes torchvision's CIFAR-10
+instead. Recipes are compared on images held out of train; val is read only for the report. The same
+command goes on where an interrupted run stopped. --quick takes seconds, to see that all works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from muon import Muon
+from small_vgg_card import report
+from small_vgg_data import SIZE, Images, augment, hold_out, normalise, read
+from torch import nn
+from torch.nn import functional as F
+
+from cnnlib.pytorch import checkpoint, distributed
+from cnnlib.pytorch.history import History
+from cnnlib.pytorch.models import SmallVGG
+
+RECIPE: dict[str, Any] = {
+    "batch": 512,
+    "lr": 0.12,  # of Muon, for all convolutions but the first; falls to 0
+    "momentum": 0.8,
+    "sgd_lr": 0.1,  # of everything else, falls likewise
+    "sgd_momentum": 0.9,
+    "sgd_weight_decay": 5e-4,  # not on biases and batch normalisation
+    "label_smoothing": 0.1,
+    "shift": 3,  # pixels
+    "small_size": 24,  # side of the images at first, when seeing little is enough
+    "small_epochs": 24,  # how many of the epochs,
+    "lr_share": 0.3,  # in which the rates fall to this share of the first; later to 0
+}
+
+
+def optimizers_for(model: nn.Module) -> list[torch.optim.Optimizer]:
+    """Muon for the convolutions after the first; Nesterov's SGD for the rest."""
+    convolutions = [p for p in model.parameters() if p.ndim == 4][1:]
+    rest = [p for p in model.parameters() if all(p is not q for q in convolutions)]
+    decay = RECIPE["sgd_weight_decay"]
+    groups = [
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in rest if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    return [
+        Muon(convolutions, RECIPE["lr"], RECIPE["momentum"]),
+        torch.optim.SGD(groups, RECIPE["sgd_lr"], RECIPE["sgd_momentum"], nesterov=True),
+    ]
+
+
+def rate_share(at: float, epochs: int) -> float:
+    """Learning rate after so many epochs, as a share of the first one: two straight lines."""
+    bend, low = RECIPE["small_epochs"], RECIPE["lr_share"]
+    if at < bend:
+        return 1 - (1 - low) * at / bend
+    return low * (epochs - at) / (epochs - bend)
+
+
+def set_rates(optimizers: list[torch.optim.Optimizer], share: float) -> None:
+    """Give every group of parameters that share of its first rate."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["first_lr"] = group.get("first_lr", group["lr"])
+            group["lr"] = group["first_lr"] * share
+
+
+def whiten(model: SmallVGG, images: Images) -> None:
+    """Start the first convolution as the principal patterns of 3x3 patches, and their negatives."""
+    first = model.features[0].weight
+    patches = F.unfold(normalise(images.x[::25]), 3)[:, :, ::7].transpose(1, 2).flatten(0, 1)
+    _, patterns = torch.linalg.eigh(patches.T @ patches)  # columns, the strongest last
+    half = patterns.flip(1)[:, : len(first) // 2].T
+    first.data.copy_(torch.cat([half, -half]).view_as(first))
+
+
+def share_gradients(model: nn.Module, world: int) -> None:
+    """Replace every gradient by its mean over all processes."""
+    if world == 1:
+        return
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = distributed.add_up(torch.cat([g.flatten() for g in gradients])) / world
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def train_epoch(
+    model: nn.Module, optimizers: list[torch.optim.Optimizer], images: Images, args: Any, epoch: int
+) -> dict[str, float]:
+    """One pass over the images; which image comes when depends on seed and epoch alone."""
+    model.train()
+    processes = distributed.start("cpu")
+    generator = torch.Generator().manual_seed(1_000_003 * args.seed + epoch)
+    order = torch.randperm(len(images.y), generator=generator)
+    # Each image is mirrored in every other epoch, instead of by chance.
+    first = torch.rand(len(order), generator=torch.Generator().manual_seed(args.seed)) < 0.5
+    batch = min(RECIPE["batch"], len(order))
+    steps = len(order) // batch
+    size = RECIPE["small_size"] if epoch < RECIPE["small_epochs"] else SIZE
+    sums = distributed.zeros(3, torch.device("cpu"))  # loss, correct, examples
+    for step in range(steps):
+        set_rates(optimizers, rate_share(epoch + step / steps, args.epochs))
+        chosen = order[step * batch : (step + 1) * batch][processes.rank :: processes.world]
+        flip = first[chosen] ^ bool(epoch % 2)
+        x = augment(normalise(images.x[chosen]), flip, RECIPE["shift"], generator)
+        y = images.y[chosen]
+        if size != SIZE:
+            x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+        logits = model(x.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(logits, y, label_smoothing=RECIPE["label_smoothing"])
+        model.zero_grad()
+        loss.backward()
+        share_gradients(model, processes.world)
+        for optimizer in optimizers:
+            optimizer.step()
+        hits = int((logits.argmax(1) == y).sum())
+        sums += torch.tensor([loss.item() * len(y), hits, len(y)], dtype=torch.float64)
+    distributed.add_up(sums)
+    return {
+        "lr": optimizers[0].param_groups[0]["lr"],
+        "train_loss": float(sums[0] / sums[2]),
+        "train_accuracy": float(sums[1] / sums[2]),
+    }
+
+
+def evaluate(model: nn.Module, images: Images) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy on whole images; the processes share the work."""
+    model.eval()
+    distributed.same_buffers(model)
+    processes = distributed.start("cpu")
+    mine = images.part(torch.arange(processes.rank, len(images.y), processes.world))
+    sums = distributed.zeros(3, torch.device("cpu"))
+    with torch.no_grad():
+        for x, y in zip(mine.x.split(250), mine.y.split(250), strict=True):
+            logits = model(normalise(x))
+            loss = F.cross_entropy(logits, y, reduction="sum").item()
+            hits = int((logits.argmax(1) == y).sum())
+            sums += torch.tensor([loss, hits, len(y)], dtype=torch.float64)
+    distributed.add_up(sums)
+    return float(sums[0] / sums[2]), float(sums[1] / sums[2])
+
+
+def train(
+    args: argparse.Namespace, training: Images, held_out: Images
+) -> tuple[nn.Module, History]:
+    """Train with a checkpoint after each epoch; go on from the one in args.out if it is there."""
+    processes = distributed.start("cpu")
+    torch.manual_seed(args.seed)
+    model = SmallVGG(len(training.classes)).to(memory_format=torch.channels_last)
+    whiten(model, training)
+    optimizers, history = optimizers_for(model), History()
+    file = Path(args.out) / "checkpoint.pt"
+    settings = {"epochs": args.epochs, "seed": args.seed, "hold_out": args.hold_out, **RECIPE}
+    if file.is_file():
+        state = checkpoint.load(file)
+        if state["settings"] != settings:
+            raise SystemExit(f"{file} belongs to other settings: {state['settings']}")
+        model.load_state_dict(state["model"])
+        for optimizer, content in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(content)
+        history = History(state["history"])
+    for epoch in range(len(history), args.epochs):
+        started = time.monotonic()
+        row = train_epoch(model, optimizers, training, args, epoch)
+        loss, accuracy = evaluate(model, held_out)
+        row |= {"epoch": epoch + 1, "val_loss": loss, "val_accuracy": accuracy}
+        history.append({**row, "seconds": time.monotonic() - started})
+        if processes.first:
+            print("\n".join(str(history).splitlines()[0 if epoch == 0 else -1 :]), flush=True)
+            state = {
+                "model": model.state_dict(),
+                "optimizers": [o.state_dict() for o in optimizers],
+            }
+            checkpoint.save({**state, "history": history.rows, "settings": settings}, file)
+    return model, history
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train; with --report, evaluate the saved file on val and write everything."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", help="folder with train/<class>/ and val/<class>/")
+    source.add_argument("--torchvision", help="folder of torchvision's CIFAR-10")
+    parser.add_argument("--note", default="", help="sentence about the data, for the card")
+    parser.add_argument("--epochs", type=int, default=34)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hold-out", type=float, default=0.04, help="share of train")
+    parser.add_argument("--out", required=True, help="folder for the checkpoint")
+    parser.add_argument("--report", help="folder for weights, card, curve and log")
+    parser.add_argument("--json", help="file for the record")
+    parser.add_argument("--quick", action="store_true", help="two epochs of small batches")
+    args = parser.parse_args(arguments)
+    if args.quick:
+        args.epochs = 2
+        RECIPE.update(batch=16, small_epochs=1)
+    if args.epochs <= RECIPE["small_epochs"]:
+        parser.error(f"--epochs must be more than {RECIPE['small_epochs']}, those of small images")
+    processes = distributed.start("cpu")
+    training, held_out = hold_out(read("train", args.data, args.torchvision), args.hold_out)
+    model, history = train(args, training, held_out)
+    if not args.report or not processes.first:
+        return
+    start = f"torchrun --nproc-per-node {processes.world}" if processes.world > 1 else "python"
+    options = f"--epochs {args.epochs} --seed {args.seed} --hold-out {args.hold_out}"
+    facts = {
+        "command": f"{start} benchmarks/pretrain_small_vgg.py "
+        f"{'--data FOLDER' if args.data else '--torchvision ROOT'} {options} --out RUN "
+        "--report data/weights --json data/measured/small_vgg.json",
+        "recipe": {"epochs": args.epochs, "seed": args.seed, **RECIPE},
+        "data": args.note or ("class folders" if args.data else "CIFAR-10 from torchvision"),
+        "train_images": len(training.y),
+        "processes": processes.world,
+    }
+    val = read("val", args.data, args.torchvision)
+    record = report(Path(args.report), model, history, facts, held_out, val)
+    print(f"val {record['val_accuracy']:.4f}, {record['bytes']} bytes")
+    if args.json:
+        Path(args.json).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

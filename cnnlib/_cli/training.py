@@ -1,0 +1,213 @@
+"""The commands train and finetune: from options to a folder that predict can use."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cnnlib import __version__
+from cnnlib._cli import Interrupted
+from cnnlib._cli.sources import Pictures, Source, transforms
+from cnnlib.pytorch import checkpoint, data, finetune, models, runs
+from cnnlib.pytorch.evaluate import Evaluation, evaluate
+from cnnlib.pytorch.recipe import Recipe
+from cnnlib.pytorch.train import History, TrainConfig, fit
+from cnnlib.pytorch.train_state import LAST
+
+GREY = ((0.5,), (0.25,))
+
+
+def first() -> bool:
+    """Whether this process speaks and writes: the only one, or torchrun's number 0."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(text: str) -> None:
+    """Print, once."""
+    if first():
+        typer.echo(text)
+
+
+def train(options: dict[str, Any], training: TrainConfig) -> None:
+    """Train a network from new random weights."""
+    pictures = Pictures(Source.of({**options, "seed": training.seed}))
+    network, recipe = new_network(options["model"], options["size"], pictures.classes)
+    _run("train", options, training, pictures, network, recipe, None)
+
+
+def finetune_(options: dict[str, Any], training: TrainConfig) -> None:
+    """Put a new head on a trained network and train what the method says."""
+    pictures = Pictures(Source.of({**options, "seed": training.seed}))
+    model, recipe, base = runs.find(options["base"])
+    head = {
+        "classes": len(pictures.classes),
+        "hidden": options["hidden"],
+        "dropout": options["dropout"],
+        "whole": options["whole"],
+        "seed": training.seed,
+    }
+    network = runs.Network(base.name, base.classes, base.options, [*base.heads, head])
+    finetune.replace_head(model, **head)
+    recipe = recipe.with_classes(pictures.classes)
+    if options["size"] is not None:
+        resize = round(recipe.resize * options["size"] / recipe.size)
+        recipe = Recipe(options["size"], resize, recipe.mean, recipe.std, recipe.classes)
+    _run("finetune", options, training, pictures, network, recipe, model)
+
+
+def new_network(name: str, size: int | None, classes: list[str]) -> tuple[runs.Network, Recipe]:
+    """A network of ours for pictures of some size, and the preparation that it wants.
+
+    Raises:
+        ValueError: If there is no such network, or it cannot take that size.
+    """
+    channels, height, _ = models.input_size(name)
+    size = height if size is None else size
+    mean, std = (data.IMAGENET_MEAN, data.IMAGENET_STD) if channels == 3 else GREY
+    resize = size if size <= 64 else round(size * 256 / 224)
+    recipe = Recipe(size, resize, mean, std, tuple(classes))
+    options: dict[str, Any] = {}
+    if size != height:
+        try:  # dense layers that were made for one size of picture are made for this one
+            models.build(name, classes=2, input_size=(channels, size, size))
+            options = {"input_size": [channels, size, size]}
+        except ValueError as error:
+            if "has no option" not in str(error):
+                raise
+    return runs.Network(name, len(classes), options), recipe
+
+
+def _run(
+    command: str,
+    options: dict[str, Any],
+    training: TrainConfig,
+    pictures: Pictures,
+    network: runs.Network,
+    recipe: Recipe,
+    model: Any,
+) -> None:
+    """What both commands do once they know the network and the pictures."""
+    resume = options.pop("resume")
+    if resume is not None:
+        options["out"] = resume
+    folder, resume = Path(options["out"]), resume is not None
+    to_train, to_measure = transforms(recipe, options["augment"], options["flip"], options["crop"])
+    train_set = pictures.need("train", to_train)
+    val_set = pictures.part("val", to_measure)
+    if val_set is None:
+        training = TrainConfig.from_dict({**training.to_dict(), "restore_best": False})
+    _open(folder, resume)
+    if first():
+        _write(folder / "config.json", {"command": command, **options, **training.to_dict()})
+        runs.describe(folder, network, recipe)
+    say(pictures.report())
+    common: dict[str, Any] = {
+        "folder": folder,
+        "resume": resume,
+        "device": options["device"],
+        "progress": not options["quiet"] and os.isatty(2),
+        "on_epoch_end": None if options["quiet"] else _print_epoch(training.epochs),
+    }
+    sizes = {"batch_size": options["batch_size"], "workers": options["workers"]}
+    try:
+        if model is None:
+            model, history = _train(network, train_set, val_set, training, sizes, common)
+        else:
+            names = {n: options[n] for n in ("method", "last", "decay")}
+            history = finetune.fine_tune(
+                model, train_set, val_set, training, **names, **sizes, **common
+            )
+    except KeyboardInterrupt as error:
+        again = f"go on with: python -m cnnlib {command} --resume {folder}"
+        saved = (folder / LAST).is_file()
+        raise Interrupted(again if saved else "before the first epoch was saved") from error
+    if first():
+        test_set = pictures.part("test", to_measure)
+        _finish(folder, model, history, {"val": val_set, "test": test_set}, options)
+
+
+def _train(
+    network: runs.Network,
+    train_set: Any,
+    val_set: Any,
+    training: TrainConfig,
+    sizes: dict[str, int],
+    common: dict[str, Any],
+) -> tuple[Any, History]:
+    import torch
+
+    torch.manual_seed(training.seed)  # the new weights
+    model = network.build()
+    workers, batch_size = sizes["workers"], sizes["batch_size"]
+    loaders = (
+        data.loader(train_set, batch_size, shuffle=True, seed=training.seed, workers=workers),
+        val_set and data.loader(val_set, batch_size, workers=workers),
+    )
+    return model, fit(model, *loaders, training, **common)
+
+
+def _open(folder: Path, resume: bool) -> None:
+    there = [name for name in (LAST, runs.WEIGHTS) if (folder / name).exists()]
+    if there and not resume:
+        raise ValueError(
+            f"{folder} holds a run already ({there[0]}): choose another --out, or --resume {folder}"
+        )
+
+
+def _print_epoch(epochs: int) -> Callable[[dict[str, Any]], None]:
+    def show(row: dict[str, Any]) -> None:
+        text = f"epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.4f}"
+        if row["val_loss"] is not None:
+            text += f"  val loss {row['val_loss']:.4f}  val accuracy {row['val_accuracy']:.4f}"
+        typer.echo(f"{text}  {row['seconds']:.1f} s")
+
+    return show
+
+
+def _finish(
+    folder: Path, model: Any, history: History, sets: dict[str, Any], options: dict[str, Any]
+) -> None:
+    """Measure what was trained; write weights, history and report; say where they are."""
+    report: dict[str, Any] = {"versions": versions(), "epochs": len(history)}
+    for name, part in sets.items():
+        if part is not None:
+            loader = data.loader(part, options["batch_size"], workers=options["workers"])
+            result = evaluate(model, loader)
+            report[name] = numbers(result)
+            say(f"{name}: {result}")
+    history.to_csv(folder / "history.csv")
+    if options["tensorboard"]:
+        history.to_tensorboard(folder / "tensorboard")
+    _write(folder / "report.json", report)
+    runs.save_weights(folder, model)
+    say(f"saved in {folder}; try: python -m cnnlib predict PICTURE --model {folder}")
+
+
+def numbers(result: Evaluation) -> dict[str, Any]:
+    """An evaluation as JSON can hold it."""
+    return {
+        "examples": result.examples,
+        "loss": result.loss,
+        "accuracy": result.accuracy,
+        "top5": result.top5,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    import torch
+    import torchvision
+
+    return {
+        "cnnlib": __version__,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    with checkpoint.replacing(path) as file:
+        file.write((json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())

@@ -1,0 +1,172 @@
+"""Image files of any kind as RGB pictures, and a folder of class folders as a data set."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+from torch.utils.data import Dataset
+
+logger = logging.getLogger("cnnlib.data")
+
+
+def open_rgb(path: str | Path) -> Image.Image:
+    """Read an image file as an upright 8-bit RGB picture.
+
+    The camera's EXIF rotation is applied; what is transparent is laid on white; greyscale, palette,
+    CMYK and 16-bit pictures are converted; of an animation the first frame counts.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If the file is no image, or a truncated one; the message names it.
+    """
+    try:
+        return _read(Path(path))
+    except Exception as error:  # a broken file makes decoders raise almost anything
+        raise ValueError(f"cannot read image {path}: {_reason(error)}") from error
+
+
+def _read(path: Path, hint: int | None = None) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd metadata; what matters raises
+        with Image.open(path) as file:
+            if hint is not None and file.format == "JPEG":
+                file.draft("RGB", (hint, hint))  # all of the file is parsed, few pixels are made
+            file.load()
+            try:
+                picture = ImageOps.exif_transpose(file)
+            except Exception:  # damaged EXIF data do not damage the picture
+                picture = file.copy()
+        return _to_rgb(picture)
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return Image.fromarray(_to_bytes(np.asarray(picture))).convert("RGB")
+    if picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    """Deep greyscale as bytes: integers are 16 bits deep, floating values lie in [0, 1]."""
+    if values.dtype.kind == "f":
+        return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return (np.clip(values, 0, 65535).astype(np.uint32) // 257).astype(np.uint8)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+class ImageFolder(Dataset):
+    """Pictures in one folder per class; made by :func:`cnnlib.pytorch.data.image_folder`.
+
+    Attributes:
+        root: The folder.
+        classes: Names of the class folders, sorted; label k is ``classes[k]``.
+        samples: (path, label) of each picture that can be read, sorted.
+        targets: The labels alone.
+        skipped: (path, reason) of each file that cannot.
+        transform: Called with the RGB picture (PIL); None gives the picture itself.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        transform: Callable[[Any], Any] | None = None,
+        *,
+        check: bool = True,
+    ):
+        self.root, self.transform = Path(root), transform
+        if not self.root.is_dir():
+            raise ValueError(f"image_folder: {root} is not a folder")
+        folders = sorted(p for p in self.root.iterdir() if p.is_dir() and not _hidden(p))
+        if not folders:
+            raise ValueError(
+                f"image_folder: {root} has no class folders; expected {root}/<class>/<image>"
+            )
+        self.classes = [folder.name for folder in folders]
+        self.samples: list[tuple[Path, int]] = []
+        self.skipped: list[tuple[Path, str]] = []
+        for label, folder in enumerate(folders):
+            self._take(folder, label, check)
+        self.targets = [label for _, label in self.samples]
+        if self.skipped:
+            shown = ", ".join(f"{p.relative_to(self.root)} ({r})" for p, r in self.skipped[:5])
+            more = ", ..." if len(self.skipped) > 5 else ""
+            total = len(self.skipped) + len(self.samples)
+            logger.warning(
+                "skipped %d of %d files in %s: %s%s", len(self.skipped), total, root, shown, more
+            )
+
+    def _take(self, folder: Path, label: int, check: bool) -> None:
+        """Sort the files of a class into samples and skipped."""
+        files = list(_files(folder))
+        if not files:
+            raise ValueError(f"image_folder: class folder {folder} is empty")
+        if check:
+            with ThreadPoolExecutor() as pool:
+                problems = list(pool.map(_problem, files))
+        else:
+            known = Image.registered_extensions()
+            problems = [None if p.suffix.lower() in known else "not an image" for p in files]
+        for path, problem in zip(files, problems, strict=True):
+            if problem is None:
+                self.samples.append((path, label))
+            else:
+                self.skipped.append((path, problem))
+        if all(problems):
+            raise ValueError(
+                f"image_folder: class folder {folder} has no image that can be read; "
+                f"the first of its {len(files)} files: {files[0].name} ({problems[0]})"
+            )
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        path, label = self.samples[index]
+        picture = open_rgb(path)
+        return (picture if self.transform is None else self.transform(picture)), label
+
+    def __repr__(self) -> str:
+        text = f"{len(self.samples)} images of {len(self.classes)} classes in {self.root}"
+        return f"ImageFolder({text}, {len(self.skipped)} files skipped)"
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, in the same order on every system."""
+    found = (p for p in folder.rglob("*") if p.is_file())
+    visible = (p for p in found if not any(map(_hidden, [p, *_between(p, folder)])))
+    yield from sorted(visible, key=lambda p: p.relative_to(folder).as_posix())
+
+
+def _between(path: Path, folder: Path) -> list[Path]:
+    return [parent for parent in path.parents if folder in parent.parents]
+
+
+def _hidden(path: Path) -> bool:
+    """Such as .DS_Store or .ipynb_checkpoints: put there by programs, not by people."""
+    return path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini")
+
+
+def _problem(path: Path) -> str | None:
+    """Why a file cannot be read as an image; None if it can."""
+    try:
+        _read(path, hint=64)
+    except Exception as error:
+        return _reason(error)
+    return None

@@ -1,0 +1,553 @@
+"""The command line: folders of ordinary photographs, exit codes, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+import yaml
+from PIL import Image
+
+from cnnlib import datasets
+from cnnlib._cli import main, training
+from cnnlib.pytorch import checkpoint, models, pretrained, runs
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = ["--epochs", "1", "--batch-size", "8", "--device", "cpu", "--quiet"]
+
+
+def run(*words: Any) -> int:
+    """The exit code of a command, in this process."""
+    return main([str(word) for word in words])
+
+
+def python(*words: Any, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    command = [sys.executable, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, **options)
+
+
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed about an error: exactly one line, on stderr."""
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1, captured.err
+    assert captured.err.startswith("cnnlib: ")
+    return captured.err.removeprefix("cnnlib: ").strip()
+
+
+def picture(hue: int, seed: int, height: int, width: int) -> Image.Image:
+    """A noisy picture, reddish (0) or bluish (2), with a bright upper left corner."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 120, (height, width, 3))
+    pixels[..., hue] += 130
+    pixels[: height // 3, : width // 3] = 255
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of ordinary files: every size, format and colour mode; some are broken."""
+    root = tmp_path_factory.mktemp("photographs")
+    for hue, name in ((0, "red"), (2, "blue")):
+        folder = root / name
+        (folder / "more").mkdir(parents=True)
+        picture(hue, 1, 400, 300).save(folder / "plain.jpg")
+        turned = Image.Exif()
+        turned[0x0112] = 6  # held upright: rotate by 90 degrees to see it so
+        picture(hue, 1, 400, 300).rotate(90, expand=True).save(folder / "turned.jpg", exif=turned)
+        veil = picture(hue, 2, 61, 333).convert("RGBA")
+        veil.putalpha(200)
+        veil.save(folder / "alpha.png")
+        picture(hue, 3, 150, 90).convert("CMYK").save(folder / "press.jpg")
+        picture(hue, 4, 50, 50).convert("P").save(folder / "more" / "palette.png")
+        frames = [picture(hue, 5, 40, 60), picture(2 - hue, 5, 40, 60)]
+        frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+        picture(hue, 6, 5, 3).save(folder / "tiny.bmp")
+        picture(hue, 7, 30, 700).save(folder / "wide.webp")
+        for k in range(6):
+            picture(hue, 10 + k, 64 + k, 48).save(folder / f"{k}.jpeg")
+        whole = (folder / "plain.jpg").read_bytes()
+        (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    picture(0, 8, 80, 80).convert("L").save(root / "red" / "grey.png")
+    picture(2, 8, 80, 80).convert("1").save(root / "blue" / "bits.png")
+    (root / "red" / "notes.txt").write_text("not a picture")
+    return root
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small VGG's weights: untrained, so that only the machinery is tested."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    model = models.build("small_vgg", classes=10)
+    with torch.no_grad():
+        for _ in range(20):
+            model(torch.randn(16, 3, 32, 32))
+    checkpoint.save_weights(model, folder / "small_vgg_cifar10.safetensors")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _places(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "PLACES", (weights,))
+
+
+@pytest.fixture(scope="module")
+def tuned(photographs: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one fine-tuning, moved to another place after it ended."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrained, "PLACES", (weights,))
+        words = ["--data", photographs, "--out", folder, "--epochs", 6, "--lr", 0.01]
+        assert run("finetune", *words, "--batch-size", 8, "--device", "cpu", "--no-augment") == 0
+    return folder.rename(folder.parent / "moved")
+
+
+# --- Light, and clear when it is used wrongly
+
+
+def test_help_needs_no_torch() -> None:
+    """Asking for help, or importing the entry point, does not load torch."""
+    code = (
+        "import sys, cnnlib.__main__; a = 'typer' in sys.modules;"
+        "from cnnlib._cli import main; c = main(['finetune', '--help']);"
+        "print(a, c, sorted({'torch', 'torchvision', 'PIL', 'matplotlib'} & set(sys.modules)))"
+    )
+    result = python("-c", code)
+    assert result.stdout.splitlines()[-1] == "False 0 []", result.stdout + result.stderr
+    assert "--method" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "finetune", "evaluate", "predict", "summary", "bench", "version"]
+)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command, "--help") == 0
+    text = capsys.readouterr().out
+    assert f"Usage: python -m cnnlib {command}" in text
+    # each option is explained
+    options = [line for line in text.splitlines() if line.startswith("  --")]
+    assert all(len(line.split()) > 2 or line.rstrip().endswith(">") for line in options), options
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["nope"], 2, "error: No such command 'nope'"),
+        (["train"], 2, "error: Missing option '--data' (see python -m cnnlib train --help)"),
+        (["train", "--data", "x", "--epoch", "3"], 2, "No such option"),
+        (["train", "--data", "x", "--epochs", "many"], 2, "'--epochs'"),
+        (["finetune", "--data", "x", "--method", "all"], 2, "'--method'"),
+        (["train", "--data", "no/such"], 1, "there is no folder no/such; data sets by name: road"),
+        (["train", "--data", "digits", "--epochs", "0"], 1, "epochs must be at least 1"),
+        (["train", "--data", "digits", "--model", "lenet6"], 1, "did you mean lenet5"),
+        (["train", "--data", "digits", "--crop", "2"], 2, "--crop must be more than 0"),
+        (["summary", "vgg61"], 1, "there is no network 'vgg61': did you mean"),
+        (["predict", "no.jpg", "--model", "small_vgg"], 1, "there is no file no.jpg"),
+        (["predict", "x", "--model", "runs/none"], 1, "there is no folder runs/none"),
+        (["evaluate", "--model", "small_vgg"], 1, "say which pictures"),
+        (["train", "--data", "digits", "--resume", "no/run"], 2, "no config.json"),
+        (["train", "--data", "digits", "--config", "no.json"], 2, "cannot read no.json"),
+    ],
+)
+def test_errors_are_one_line(
+    words: list[str],
+    code: int,
+    text: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*words) == code
+    assert text in error_line(capsys)
+    assert list(tmp_path.iterdir()) == []  # nothing begun
+
+
+def test_debug_shows_the_trace() -> None:
+    with pytest.raises(ValueError, match="there is no folder"):
+        run("train", "--debug", "--data", "no/such")
+    with pytest.raises(ValueError, match="there is no network"):
+        run("--debug", "summary", "vgg61")
+
+
+def test_surprises_are_one_line_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours: its type is named, and how to see more."""
+
+    def fail(*_: Any) -> None:
+        raise KeyError("two\nlines")
+
+    monkeypatch.setattr(runs, "find", fail)
+    assert run("predict", __file__) == 1
+    assert error_line(capsys) == "error: KeyError: 'two\\nlines' (try --debug)"
+
+
+# --- A folder of ordinary photographs
+
+
+def test_finetune_on_ordinary_photographs(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sizes, formats, colours as they come; broken files are skipped, counted and named."""
+    out = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        lines: list[str] = []
+        patch.setattr("logging.Logger.warning", lambda _, m, *a: lines.append(m % a))
+        assert run("finetune", "--data", photographs, "--out", out, *TINY) == 0
+    text = capsys.readouterr().out
+    assert f"{photographs}: 2 classes, 24 train, 6 val, 3 files skipped" in text
+    assert "skipped 3 of 33 files" in lines[0]
+    for name in ("truncated.jpg", "notes.txt"):
+        assert name in lines[0]
+    files = "best.safetensors config.json history.csv last.pt model.json model.safetensors"
+    assert sorted(p.name for p in out.iterdir()) == [*files.split(), "report.json"]
+    assert json.loads((out / "report.json").read_text())["val"]["examples"] == 6
+    assert json.loads((out / "model.json").read_text())["recipe"]["classes"] == ["blue", "red"]
+
+
+def test_what_was_tuned_is_measured_and_used(
+    tuned: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the run's folder alone: weights, classes, normalisation; JSON holds what is printed."""
+    shutil.copytree(photographs / "red", tuned.parent / "red", dirs_exist_ok=True)
+    assert run("predict", tuned.parent / "red", "--model", tuned, "--json", "--top", 5) == 0
+    captured = capsys.readouterr()
+    answer = json.loads(captured.out)
+    assert captured.err.count("skipped") == len(answer["skipped"]) == 2
+    assert len(answer["images"]) == 15
+    best = {Path(i["path"]).name: i["predictions"][0] for i in answer["images"]}
+    assert sum(b["class"] == "red" for b in best.values()) >= 12
+    for image in answer["images"]:
+        chances = [p["probability"] for p in image["predictions"]]
+        assert len(chances) == 2  # no more than there are classes
+        assert sum(chances) == pytest.approx(1)
+        assert chances == sorted(chances, reverse=True)
+        assert {p["class"]: p["index"] for p in image["predictions"]} == {"blue": 0, "red": 1}
+    # The camera's note that it was turned is heeded: nearly the picture that was not turned.
+    assert best["turned.jpg"]["class"] == best["plain.jpg"]["class"]
+    gap = best["turned.jpg"]["probability"] - best["plain.jpg"]["probability"]
+    assert abs(gap) < 0.05
+
+    assert run("predict", tuned.parent / "red" / "plain.jpg", "--model", tuned, "--top", 1) == 0
+    name, line = capsys.readouterr().out.splitlines()
+    assert name.endswith("plain.jpg")
+    assert line == f"  {best['plain.jpg']['probability']:.4f}  {best['plain.jpg']['class']}"
+
+    assert run("evaluate", "--model", tuned, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    stored = json.loads((tuned / "report.json").read_text())["val"]
+    assert report["accuracy"] == stored["accuracy"] >= 0.8
+    assert report["loss"] == pytest.approx(stored["loss"], rel=1e-5)
+    assert np.sum(report["confusion"]) == report["examples"] == 6
+    assert run("evaluate", "--model", tuned, "--part", "all") == 0
+    table = capsys.readouterr().out
+    assert "on 30 examples" in table
+    assert [line.split()[0] for line in table.splitlines()[1:]] == ["class", "blue", "red"]
+    assert run("evaluate", "--model", tuned, "--data", "road-signs") == 1
+    assert "other classes" in error_line(capsys)
+
+
+def test_predict_reads_what_it_can(
+    tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A broken file among good ones: the others are answered, the exit code tells."""
+    picture(0, 0, 40, 40).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"nothing")
+    assert run("predict", tmp_path / "b.png", tmp_path / "a.png", "--model", tuned) == 1
+    captured = capsys.readouterr()
+    assert "a.png\n  " in captured.out
+    assert "skipped" in captured.err
+    assert "b.png" in captured.err
+    assert run("predict", tmp_path, "--model", tuned) == 0  # in a folder it may lie about
+    (tmp_path / "a.png").unlink()
+    assert run("predict", tmp_path, "--model", tuned) == 1
+    capsys.readouterr()
+    (tmp_path / "b.png").unlink()
+    assert run("predict", tmp_path, "--model", tuned) == 1
+    assert "there is no file in" in error_line(capsys)
+
+
+def test_a_fine_tuned_network_can_be_fine_tuned(
+    tuned: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Head upon head, with a hidden layer; predict rebuilds it from the folder."""
+    out = tmp_path / "second"
+    words = ["--base", tuned, "--method", "probe", "--hidden", 5, "--dropout", 0.2, "--size", 40]
+    assert run("finetune", "--data", photographs, "--out", out, *words, *TINY) == 0
+    model, recipe, network = runs.load(out)
+    assert [head["hidden"] for head in network.heads] == [None, 5]
+    assert (recipe.size, recipe.resize) == (40, 40)
+    base = runs.load(tuned)[0].state_dict()
+    for key, value in model.state_dict().items():
+        if key.startswith("features"):
+            assert torch.equal(value, base[key]), key
+    assert run("predict", photographs / "red", "--model", out) == 0
+
+
+def test_one_class_is_no_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "only").mkdir()
+    for k in range(5):
+        picture(0, k, 20, 20).save(tmp_path / "only" / f"{k}.png")
+    assert run("finetune", "--data", tmp_path, "--out", tmp_path / "run") == 1
+    assert "has one class, only" in error_line(capsys)
+    (tmp_path / "empty").mkdir()
+    assert run("finetune", "--data", tmp_path, "--out", tmp_path / "run") == 1
+    assert f"class folder {tmp_path / 'empty'} is empty" in error_line(capsys)
+
+
+def test_folders_that_are_split_already(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("train", "val", "test"):
+        shutil.copytree(photographs, tmp_path / "data" / part)
+    words = ["--data", tmp_path / "data", "--model", "small_cnn", "--size", 20, "--out"]
+    assert run("train", *words, tmp_path / "run", *TINY) == 0
+    text = capsys.readouterr().out
+    assert "2 classes, 30 train, 30 val, 30 test, 9 files skipped" in text
+    assert "test: loss" in text
+    model, recipe, _ = runs.load(tmp_path / "run")  # a grey network for 20x20 pixels
+    assert recipe.mean == (0.5,)
+    assert model.input_size == (1, 20, 20)
+    shutil.rmtree(tmp_path / "data" / "val" / "red")
+    assert run("train", *words, tmp_path / "other", *TINY) == 1
+    assert "other class folders" in error_line(capsys)
+
+
+def test_train_on_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A data set by name, a grey network, measured by evaluate on the test part."""
+    words = ["--data", "digits", "--model", "small_cnn", "--out", tmp_path / "run", "--no-augment"]
+    assert run("train", *words, "--epochs", 1, "--device", "cpu", "--batch-size", 32) == 0
+    text = capsys.readouterr().out
+    assert "10 classes, 1,149 train, 288 val, 360 test" in text
+    assert "epoch 1/1" in text
+    assert run("evaluate", "--model", tmp_path / "run", "--part", "test", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] > 0.7
+
+
+# --- Configuration
+
+
+def test_a_run_s_configuration_makes_the_same_run(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """config.json of a run, given back: bit for bit the same weights; options count more."""
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    words = ["--data", photographs, "--lr", 0.002, "--method", "partial", "--last", 1]
+    assert run("finetune", *words, "--out", first, *TINY) == 0
+    config = first / "config.json"
+    assert run("finetune", "--config", config, "--out", second) == 0
+    assert (first / runs.WEIGHTS).read_bytes() == (second / runs.WEIGHTS).read_bytes()
+    stored = json.loads(config.read_text())
+    assert (stored["command"], stored["method"], stored["last"]) == ("finetune", "partial", 1)
+
+    plain = tmp_path / "mine.yaml"
+    plain.write_text(yaml.safe_dump({"data": str(photographs), "val-share": 0.5, "lr": 0.5}))
+    assert run("finetune", "--config", plain, "--out", third, *TINY, "--lr", 0.25) == 0
+    stored = json.loads((third / "config.json").read_text())
+    assert (stored["lr"], stored["val_share"]) == (0.25, 0.5)
+
+    assert run("finetune", "--config", config) == 1  # its folder is taken
+    assert "holds a run already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", '{"epoch": 3}', "unknown option 'epoch': did you mean epochs?"),
+        ("a.json", '{"epochs": "many"}', "'--epochs'"),
+        ("a.json", '{"epochs": 3', "is no JSON or YAML"),
+        ("a.yaml", "a: [1", "is no JSON or YAML"),
+        ("a.yml", "- 1", "must hold names and values, got list"),
+        ("a.json", '{"command": "train"}', "is of the command train, this is finetune"),
+    ],
+)
+def test_configurations_are_checked(
+    name: str, text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert run("finetune", "--data", "digits", "--config", tmp_path / name) == 2
+    assert message in error_line(capsys)
+
+
+# --- Interrupted, and resumed
+
+
+def test_interrupted_and_resumed(
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C: one line that says how to go on, code 130; --resume ends as if nothing had been."""
+    words = ["finetune", "--data", photographs, "--epochs", 2, "--batch-size", 8, "--device", "cpu"]
+    assert run(*words, "--out", tmp_path / "whole", "--quiet") == 0
+
+    def press(row: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_print_epoch", lambda _: press)
+    half = tmp_path / "half"
+    assert run(*words, "--out", half) == 130
+    line = error_line(capsys)
+    assert line == f"interrupted: go on with: python -m cnnlib finetune --resume {half}"
+    assert not (half / runs.WEIGHTS).exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(pretrained, "PLACES", (tmp_path,))
+    shutil.copy(tmp_path / "half" / "config.json", tmp_path / "kept.json")
+
+    assert run("predict", photographs / "red", "--model", half) == 1
+    assert "its training has not ended; resume it" in error_line(capsys)
+    assert run(*words, "--out", half) == 1
+    assert "small_vgg_cifar10" in error_line(capsys)
+
+
+def test_resume_ends_as_if_nothing_had_been(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["finetune", "--data", photographs, "--epochs", 3, "--batch-size", 8, "--device", "cpu"]
+    assert run(*words, "--out", tmp_path / "whole", "--quiet") == 0
+
+    def press(row: dict[str, Any]) -> None:
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_print_epoch", lambda _: press)
+        assert run(*words, "--out", tmp_path / "half") == 130
+    assert run("finetune", "--resume", tmp_path / "half", "--quiet") == 0
+    a, b = ((tmp_path / name / runs.WEIGHTS).read_bytes() for name in ("whole", "half"))
+    assert a == b
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_a_real_ctrl_c(photographs: Path, tmp_path: Path) -> None:
+    """SIGINT to a process in its first epochs."""
+    words = ["train", "--data", photographs, "--model", "small_cnn", "--epochs", 1000]
+    words += ["--device", "cpu", "--out", tmp_path / "run"]
+    command = [sys.executable, "-m", "cnnlib", *map(str, words)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch 1/"):
+                process.send_signal(signal.SIGINT)
+                break
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert err.splitlines()[1:] == [  # after the line about skipped files
+        f"cnnlib: interrupted: go on with: python -m cnnlib train --resume {tmp_path / 'run'}"
+    ]
+    assert (tmp_path / "run" / "last.pt").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="torchrun wants gloo on Unix")
+def test_train_under_torchrun(photographs: Path, tmp_path: Path) -> None:
+    """Two processes: one speaks, one writes, both end with code 0."""
+    words = ["--data", photographs, "--model", "small_cnn", "--epochs", 1, "--device", "cpu"]
+    words += ["--batch-size", 4, "--out", tmp_path / "run"]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", 2, "-m", "cnnlib", "train"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = python(*torchrun, *words, env=environment, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("epoch 1/1") == 1
+    assert result.stdout.count("saved in") == 1
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["val"]["examples"] == 6
+    runs.load(tmp_path / "run")
+
+
+# --- ImageNet weights, and looking at networks
+
+
+def test_predict_a_photograph_with_imagenet_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Top five of a thousand classes; weights of the right name and shapes lie in torch's cache."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    photo = tmp_path / "hopper.jpg"
+    Image.fromarray(datasets.photograph("grace_hopper")).save(photo)
+    assert run("predict", photo, "--model", "resnet18") == 1
+    line = error_line(capsys)
+    assert "ImageNet weights of resnet18 (45 MB) are not in" in line
+    assert "cannot be downloaded" in line
+
+    folder = tmp_path / "hub" / "checkpoints"
+    torch.manual_seed(0)
+    reference = torchvision.models.resnet18(weights=None).eval()
+    with torch.no_grad():
+        reference.fc.weight *= 30
+    torch.save(reference.state_dict(), folder / "resnet18-f37072fd.pth")
+    assert run("predict", photo, "--model", "resnet18", "--json") == 0
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    x = weights.transforms()(Image.open(photo))
+    with torch.no_grad():
+        chances = torch.softmax(reference(x[None]), 1)[0]
+    best = chances.topk(5)
+    assert [p["class"] for p in image["predictions"]] == [
+        weights.meta["categories"][k] for k in best.indices
+    ]
+    got = [p["probability"] for p in image["predictions"]]
+    assert got == pytest.approx(best.values.tolist(), rel=0.02)
+
+
+def test_summary_of_vgg16(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("summary", "vgg16", "--json") == 0
+    table = json.loads(capsys.readouterr().out)
+    assert (table["parameters"], table["macs"]) == (138_357_544, 15_470_264_320)
+    assert run("summary", "vgg16", "--stages") == 0
+    text = capsys.readouterr().out
+    assert "138,357,544 parameters" in text
+    assert len(text.splitlines()) < 8
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [("lenet5", 10), ("small_vgg", 10), ("vgg11", 1000), ("squeezenet1_1", 1000)],
+)
+def test_a_network_has_the_classes_it_was_drawn_for(
+    name: str, classes: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the command line, and of torchvision's networks, which ours are not."""
+
+    def outputs(*words: str) -> int:
+        assert run("summary", name, "--json", *words) == 0
+        return json.loads(capsys.readouterr().out)["rows"][-1]["shape"][0]
+
+    assert outputs() == classes
+    assert outputs("--classes", "7") == 7
+
+
+def test_summary_of_a_run(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("summary", tuned, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["input"] == [3, 32, 32]
+
+
+def test_bench_counts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["bench", "small_cnn", "--steps", 2, "--batch-size", 4, "--device", "cpu"]
+    started = time.perf_counter()
+    assert run(*words, "--json") == 0
+    took = time.perf_counter() - started
+    report = json.loads(capsys.readouterr().out)
+    for what, passes in (("inference", 1), ("training", 3)):
+        speed = report[what]
+        assert speed["images_per_second"] > 2 * 4 / took
+        flops = 2 * passes * report["macs"] * speed["images_per_second"]
+        assert speed["tflops"] == pytest.approx(flops / 1e12)
+    assert run(*words, "--precision", "bf16", "--channels-last") == 0
+    assert "images/s" in capsys.readouterr().out
