@@ -3,6 +3,7 @@
   static css = `
     table.plan{display:table;width:100%;max-width:40em;border-collapse:collapse;table-layout:fixed}
     .plan th,.plan td{border:0;border-bottom:1px solid var(--line);width:auto;min-width:0;height:auto;padding:.28em .4em;text-align:left;font-size:.92em;font-weight:400;background:none}
+    table.plan tbody{display:table-row-group;width:auto}
     .plan thead th{color:var(--quiet);font-size:.86em;vertical-align:bottom}
     .plan th:first-child{width:7.2em}
     .plan i{display:block;height:.5em;border-radius:.2em;background:var(--pos);min-width:2px}

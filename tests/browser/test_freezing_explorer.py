@@ -125,3 +125,15 @@ def test_without_scripts_and_by_keyboard(open_html):
         if page.evaluate("document.activeElement.id") == "after":
             break
     assert page.evaluate("document.activeElement.id") == "after"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_columns_stand_under_their_headings(open_html, width):
+    page = open_html(FreezingExplorer()._repr_html_(), width=width)
+    edges = find(page, "freezing").evaluate(
+        "e => [...e.shadowRoot.querySelectorAll('table.plan tr')]"
+        ".map(r => [...r.children].map(c => Math.round(c.getBoundingClientRect().left)))"
+    )
+    assert len(edges) == 6
+    assert [row == edges[0] for row in edges] == [True] * 6
