@@ -438,9 +438,12 @@ def test_a_real_ctrl_c(photographs: Path, tmp_path: Path) -> None:
     words = ["train", "--data", photographs, "--model", "small_cnn", "--epochs", 1000]
     words += ["--device", "cpu", "--out", tmp_path / "run"]
     command = [sys.executable, "-m", "cnnlib", *map(str, words)]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+
+    def listen() -> None:  # a shell's job in the background is started deaf to SIGINT
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, preexec_fn=listen, **pipes) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("epoch 1/"):
