@@ -12,7 +12,7 @@ document.addEventListener("DOMContentLoaded", () => {
   // What scrolls sideways must be reachable by keyboard.
   const reach = () => {
     for (const e of all("div.highlight pre, div.cell_output, div.cell_output pre, mjx-container[display='true'], .pst-scrollable-table-container"))
-      if (e.scrollWidth > e.clientWidth + 1 && !e.querySelector("a, button, input, select")) e.tabIndex = 0;
+      if (e.scrollWidth > e.clientWidth && !e.querySelector("a, button, input, select")) e.tabIndex = 0;
   };
   // Formulas are typeset after the page has loaded; on a long page that takes a while.
   addEventListener("resize", reach);
