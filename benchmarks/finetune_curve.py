@@ -168,7 +168,8 @@ def main() -> None:
     path = Path(args.json) if args.json else None
     if path is not None and path.is_file():
         old = json.loads(path.read_text(encoding="utf-8"))
-        if all(old.get(k) == record[k] for k in ("weights", "settings", "seeds", "versions")):
+        same = ("weights", "settings", "seeds", "chosen_with", "versions")
+        if all(old.get(k) == record[k] for k in same):
             record["choice"], record["accuracy"] = old["choice"], old["accuracy"]
             if old["mistake"]["lr"] == TOO_HIGH:
                 record["mistake"] = old["mistake"]

@@ -30,11 +30,8 @@ def network(name: str, classes: int | None) -> tuple[nn.Module, tuple[int, int, 
     if name in models.names():
         return models.build(name, classes=classes), models.input_size(name)
     try:
-        return get_model(name, weights=None, num_classes=1000 if classes is None else classes), (
-            3,
-            224,
-            224,
-        )
+        outputs = 1000 if classes is None else classes
+        return get_model(name, weights=None, num_classes=outputs), (3, 224, 224)
     except ValueError:
         models.build(name)  # says what there is
         raise
