@@ -49,7 +49,7 @@ FULL = {"conv2d": CONV2D, "pool": POOL, "linear": LINEAR, "cross_entropy": CROSS
 # The processor's time of this one thread: what other programs take in between does not count.
 # On Windows that clock ticks 64 times a second only.
 clock = perf_counter if sys.platform == "win32" else process_time
-LEAST = {"torch": 7, "cnnlib": 7}  # rounds; the slow ones need only 3
+LEAST = {"torch": 7, "cnnlib": 7, "winograd": 7}  # rounds; the slow ones need only 3
 MOST = 60
 
 
@@ -129,6 +129,9 @@ def conv2d_pair(who: str, spec: tuple, dtype: Any) -> tuple[Callable, Callable]:
         return torch_pair(lambda *a: torch.nn.functional.conv2d(*a, **options), dy, **names)
     if who == "cnnlib":
         return numpy_pair(ops.conv2d_forward, ops.conv2d_backward, dy, inputs, options)
+    if who == "winograd":
+        pair = (ops.winograd_conv2d_forward, ops.winograd_conv2d_backward)
+        return numpy_pair(*pair, dy, inputs, options)
     name = {"im2col": "im2col", "tensordot": "windows", "loops": "loops"}[who]
     forward = getattr(textbook, f"{name}_conv2d_forward")
     return numpy_pair(forward, getattr(textbook, f"{name}_conv2d_backward"), dy, inputs, options)

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROW = re.compile(
     r"^\| (.+?) \| <span lang=\"zh-Hans\">(.+?)</span> \| (.+?) \| "
-    r"\[(\d+)\]\(\.\./chapters/(\w+)\.ipynb\) \|$"
+    r"\[(A?\d+)\]\(\.\./chapters/(\w+)\.ipynb\) \|$"
 )
 LINES = (ROOT / "appendix" / "glossary.md").read_text(encoding="utf-8").splitlines()
 ROWS = [line for line in LINES if line.startswith("| ") and not line.startswith("| term")]
@@ -23,7 +23,7 @@ def test_the_chapter_uses_the_term(line: str) -> None:
     assert match
     term, chinese, _, number, name = match.groups()
     assert re.search(r"[\u4e00-\u9fff]", chinese)
-    assert name.startswith(f"{int(number):02d}_")
+    assert name.startswith(f"{number:0>2}_")
     text = (ROOT / "manuscript" / f"{name}.md").read_text(encoding="utf-8").lower()
     text = re.sub(r"\s+", " ", text)
     forms = [f.strip(' )"`').replace('" padding', "") for f in re.split(r"[,;(]", term.lower())]

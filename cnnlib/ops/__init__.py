@@ -24,6 +24,7 @@ from cnnlib.ops.pool import (
     max_pool2d_backward,
     max_pool2d_forward,
 )
+from cnnlib.ops.winograd import winograd_conv2d_backward, winograd_conv2d_forward
 
 __all__ = [
     "avg_pool2d_backward",
@@ -49,4 +50,6 @@ __all__ = [
     "softmax",
     "tanh_backward",
     "tanh_forward",
+    "winograd_conv2d_backward",
+    "winograd_conv2d_forward",
 ]

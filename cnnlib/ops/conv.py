@@ -56,7 +56,7 @@ def conv2d_forward(
 
     Source: Chellapilla, Puri and Simard (2006), section 3 (unfolding); Dumoulin and Visin (2016).
     """
-    xp, window = _check_conv2d(x, weight, bias, stride, padding, dilation, groups)
+    xp, window = check_conv2d("conv2d", x, weight, bias, stride, padding, dilation, groups)
     y = _correlate(xp, x, weight, bias, window, groups)
     return y, Conv2dCache(x, weight, bias, window, groups)
 
@@ -129,7 +129,7 @@ def _input_gradient(
     border = _full_border(window)
     if border is not None and o <= 4 * c:  # reading dy's windows beats adding into x's
         full = Window(window.kernel, (1, 1), window.dilation, border, (h, w))
-        return _correlate(xp, dy, _turned(xp, weight, groups), None, full, groups)
+        return _correlate(xp, dy, turned(xp, weight, groups), None, full, groups)
     kernels = xp.reshape(weight, (groups, o // groups, prod(weight.shape[1:])))
     transposed = xp.permute_dims(kernels, (0, 2, 1))  # (G, K, O/G)
     (top, bottom), (left, right) = window.pads
@@ -152,12 +152,12 @@ def _full_border(window: Window) -> Pads | None:
     return border if window.stride == (1, 1) and min(border[0] + border[1]) >= 0 else None
 
 
-def _turned(xp: Any, weight: Array, groups: int) -> Array:
+def turned(xp: Any, weight: Array, groups: int) -> Array:
     """Kernels turned by 180 degrees, input and output channels exchanged: (C, O/G, kH, kW)."""
     o, c, kh, kw = weight.shape
-    turned = xp.reshape(xp.flip(weight, axis=(2, 3)), (groups, o // groups, c, kh, kw))
-    turned = xp.permute_dims(turned, (0, 2, 1, 3, 4))  # (G, C/G, O/G, kH, kW)
-    return xp.reshape(turned, (groups * c, o // groups, kh, kw))
+    kernels = xp.reshape(xp.flip(weight, axis=(2, 3)), (groups, o // groups, c, kh, kw))
+    kernels = xp.permute_dims(kernels, (0, 2, 1, 3, 4))  # (G, C/G, O/G, kH, kW)
+    return xp.reshape(kernels, (groups * c, o // groups, kh, kw))
 
 
 def _columns(
@@ -221,7 +221,8 @@ def _blocks(x: Array, depth: int, window: Window) -> Iterator[tuple]:
             yield slice(image, min(image + many, n)), (row, end), slice(row * ow, end * ow)
 
 
-def _check_conv2d(
+def check_conv2d(
+    where: str,
     x: Array,
     weight: Array,
     bias: Array | None,
@@ -230,24 +231,25 @@ def _check_conv2d(
     dilation: Any,
     groups: int,
 ) -> tuple[Any, Window]:
-    xp = namespace("conv2d", x=x, weight=weight, bias=bias)
-    check_rank("conv2d", "x", x, 4, "(N, C, H, W)")
-    check_rank("conv2d", "weight", weight, 4, "(O, C / groups, kH, kW)")
+    """Check the arguments of a convolution and place its kernel."""
+    xp = namespace(where, x=x, weight=weight, bias=bias)
+    check_rank(where, "x", x, 4, "(N, C, H, W)")
+    check_rank(where, "weight", weight, 4, "(O, C / groups, kH, kW)")
     shapes = f"x {tuple(x.shape)}, weight {tuple(weight.shape)}"
     o, c, kh, kw = weight.shape
     if not isinstance(groups, int) or groups < 1:
-        raise ValueError(f"conv2d: groups must be an int of at least 1, got {groups!r}")
+        raise ValueError(f"{where}: groups must be an int of at least 1, got {groups!r}")
     if min(o, c, kh, kw) < 1:
-        raise ValueError(f"conv2d: weight must not be empty: {shapes}")
+        raise ValueError(f"{where}: weight must not be empty: {shapes}")
     if x.shape[1] % groups or o % groups:
         raise ValueError(
-            f"conv2d: groups must divide x's {x.shape[1]} channels and weight's {o} kernels: "
+            f"{where}: groups must divide x's {x.shape[1]} channels and weight's {o} kernels: "
             f"groups {groups}, {shapes}"
         )
     if x.shape[1] != c * groups:
         raise ValueError(
-            f"conv2d: x has {x.shape[1]} channels but weight expects {c * groups}: {shapes}"
+            f"{where}: x has {x.shape[1]} channels but weight expects {c * groups}: {shapes}"
         )
     if bias is not None:
-        check_shape("conv2d", "bias", bias, (o,))
-    return xp, conv_window("conv2d", x, (kh, kw), stride, padding, dilation)
+        check_shape(where, "bias", bias, (o,))
+    return xp, conv_window(where, x, (kh, kw), stride, padding, dilation)
