@@ -11,7 +11,7 @@ operations per second of a large matrix product. A layer's own two numbers, oper
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -149,20 +149,23 @@ def launch_microseconds(device: torch.device) -> float:
     return round(1e6 * min(elapsed(lambda: x.add_(1), 1000, device, one) for _ in range(5)), 3)
 
 
-def measure(device: torch.device, quick: bool) -> dict[str, Any]:
-    """Both ceilings, in every number format that the device is good for, and the layers."""
+def measure(device: torch.device, quick: bool) -> Iterator[dict[str, Any]]:
+    """Both ceilings, in every number format that the device is good for, and the layers.
+
+    Yields the record as far as it goes, after each part; what is still missing is None or empty.
+    """
     copy = bandwidth(device, quick)
-    peaks = {mode: products(device, mode, quick) for mode in HERE[device.type]}
-    rows = []
+    body: dict[str, Any] = {"launch_us": None, "bandwidth": copy, "peaks": {}, "layers": []}
+    yield body
+    for mode in HERE[device.type]:
+        body["peaks"][mode] = products(device, mode, quick)
+        yield body
     for mode in ("float32",) if device.type == "cpu" else ("float32", "tf32", "bfloat16"):
-        ceilings = {"peak": peaks[mode]["best"], "bandwidth": copy["best"]}
-        rows += points(device, mode, ceilings, quick)
-    return {
-        "launch_us": launch_microseconds(device),
-        "bandwidth": copy,
-        "peaks": peaks,
-        "layers": rows,
-    }
+        ceilings = {"peak": body["peaks"][mode]["best"], "bandwidth": copy["best"]}
+        body["layers"] += points(device, mode, ceilings, quick)
+        yield body
+    body["launch_us"] = launch_microseconds(device)
+    yield body
 
 
 def print_table(record: dict[str, Any]) -> None:
@@ -187,18 +190,20 @@ def main() -> int:
     """Run, print the table, and write the record if asked to."""
     args = parser(__doc__ or "", "roofline_cuda").parse_args()
     device = prepare(args)
-    body = measure(device, args.quick)
-    result = record(
-        "the two ceilings of this machine, and layers under them",
-        "copy and update in place of a large array, product of large matrices of random numbers: "
-        "best of the rounds; layers: forward, median of the rounds; rates in GB/s and GFLOP/s",
-        "roofline",
-        device,
-        file=f"roofline_{device.type}",
-        **body,
-    )
+    result: dict[str, Any] = {}
+    for body in measure(device, args.quick):
+        result = record(
+            "the two ceilings of this machine, and layers under them",
+            "copy and update in place of a large array, product of large matrices of random "
+            "numbers: best of the rounds; layers: forward, median of the rounds; rates in GB/s and "
+            "GFLOP/s",
+            "roofline",
+            device,
+            file=f"roofline_{device.type}",
+            **body,
+        )
+        save(args.json, result)  # after every part: whoever stops it early keeps what there is
     print_table(result)
-    save(args.json, result)
     return 0
 
 

@@ -188,31 +188,36 @@ def inference_step(setup: Setup, args: Any, device: torch.device) -> Callable[[]
 def measure(
     kind: str, setups: list[Setup], args: Any, device: torch.device, peak: float
 ) -> Iterator[dict[str, Any]]:
-    """One row for each set-up; one that this version of PyTorch cannot do says why."""
+    """One row for each set-up; one that this version of PyTorch cannot do says why.
+
+    Speed-ups are over plain float32; where that failed, there are none.
+    """
     make = training_step if kind == "training" else inference_step
     work = operations(args)[kind == "training"]
-    plain = 0.0
+    plain: float | None = None
     for setup in setups:
         row: dict[str, Any] = {"kind": kind, "setup": setup.name}
+        step = None
         try:
             with tf32(setup.matmul_tf32, setup.conv_tf32):
                 step = make(setup, args, device)
                 budget = 0 if args.quick else 3
                 rounds = sorted(in_turns({"step": step}, device, budget=budget, least=3)["step"])
-                del step
             rate = args.batch / rounds[len(rounds) // 2]
-            plain = plain or rate
+            plain = rate if setup == PLAIN else plain
             row |= {
                 "images_per_second": round(rate, 2),
                 "spread": [round(args.batch / t, 2) for t in (rounds[-1], rounds[0])],
                 "tflops": round(rate * work / 1e12, 4),
                 "share": round(rate * work / 1e9 / peak, 4),
-                "speedup": round(rate / plain, 3),
+                "speedup": round(rate / plain, 3) if plain else None,
             }
         except Exception as reason:
             # On purpose all of them: the other lines are worth having.
             traceback.print_exc(limit=3)
             row["error"] = f"{type(reason).__name__}: {reason}".splitlines()[0][:200]
+        finally:
+            step = None  # its network makes room for the next, whatever happened
         yield row
         gc.collect()
         torch.compiler.reset()
@@ -226,7 +231,7 @@ def line(row: dict[str, Any]) -> str:
     if "error" in row:
         return text + row["error"]
     rates = f"{row['images_per_second']:10.1f}{row['tflops']:10.3f}{row['share']:8.1%}"
-    return text + rates + f"{row['speedup']:8.2f}"
+    return text + rates + (f"{row['speedup']:8.2f}" if row["speedup"] else f"{'-':>8s}")
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -20,8 +21,10 @@ import yaml
 from PIL import Image
 
 from cnnlib import datasets
-from cnnlib._cli import main, training
+from cnnlib._cli import looking, main, training
+from cnnlib._cli.sources import Pictures, Source
 from cnnlib.pytorch import checkpoint, models, pretrained, runs
+from cnnlib.pytorch.history import History
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["--epochs", "1", "--batch-size", "8", "--device", "cpu", "--quiet"]
@@ -175,6 +178,29 @@ def test_errors_are_one_line(
     assert list(tmp_path.iterdir()) == []  # nothing begun
 
 
+def test_no_words_at_all_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 2
+    captured = capsys.readouterr()
+    assert captured.out.startswith("Usage: python -m cnnlib [OPTIONS] COMMAND")
+    assert captured.out.count("\n") > 10
+    assert captured.err == ""
+
+
+def test_each_process_of_torchrun_says_what_is_wrong_with_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert run("predict", "no.jpg", "--model", "small_vgg") == 1
+    assert error_line(capsys) == "process 1: error: predict: there is no file no.jpg"
+
+    def press(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "find", press)
+    assert run("predict", "no.jpg") == 130
+    assert capsys.readouterr().err == ""  # that is for the first one to say
+
+
 def test_debug_shows_the_trace() -> None:
     with pytest.raises(ValueError, match="there is no folder"):
         run("train", "--debug", "--data", "no/such")
@@ -280,6 +306,48 @@ def test_predict_reads_what_it_can(
     assert "there is no file in" in error_line(capsys)
 
 
+def test_predict_takes_the_files_that_a_training_takes(
+    tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    for name in ("a.png", ".ipynb_checkpoints/a-checkpoint.png"):
+        picture(0, 0, 40, 40).save(tmp_path / name)
+    for name in ("Thumbs.db", "desktop.ini"):
+        (tmp_path / name).write_bytes(b"of Windows")
+    assert run("predict", tmp_path, "--model", tuned, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [Path(image["path"]).name for image in answer["images"]] == ["a.png"]
+    assert answer["skipped"] == []
+
+
+def test_names_outside_the_code_page(
+    tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows gives a pipe an old code page: other letters are written as their numbers."""
+    picture(0, 0, 40, 40).save(tmp_path / "\u732b.png")
+    for words in ([], ["--json"]):
+        pipe = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert run("predict", tmp_path, "--model", tuned, *words) == 0
+        pipe.seek(0)
+        assert "\\u732b.png" in pipe.read()
+
+
+def test_all_pictures_are_measured_without_a_split(
+    tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A single one of each class will do; parts of a folder or of a data set are joined."""
+    for part in ("train", "test"):
+        for hue, name in ((0, "red"), (2, "blue")):
+            (tmp_path / part / name).mkdir(parents=True)
+            picture(hue, 0, 40, 40).save(tmp_path / part / name / "a.png")
+    for folder, count in ((tmp_path / "train", 2), (tmp_path, 4)):
+        assert run("evaluate", "--model", tuned, "--data", folder, "--part", "all", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["examples"] == count
+    digits = Pictures(Source("digits", 0, 0.0, 0.0, 0)).everything(lambda image: image)
+    assert len(digits) == 1797
+
+
 def test_a_fine_tuned_network_can_be_fine_tuned(
     tuned: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -324,6 +392,52 @@ def test_folders_that_are_split_already(
     shutil.rmtree(tmp_path / "data" / "val" / "red")
     assert run("train", *words, tmp_path / "other", *TINY) == 1
     assert "other class folders" in error_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("parts", "counts"),
+    [
+        (["train", "test"], {"train": 24, "val": 6, "test": 30}),
+        (["train", "valid"], {"train": 30, "val": 30}),
+        (["train", "validation", "test"], {"train": 30, "val": 30, "test": 30}),
+        (["red", "train"], {"train": 48, "val": 12}),  # a class called train
+    ],
+)
+def test_names_of_parts(
+    photographs: Path, tmp_path: Path, parts: list[str], counts: dict[str, int]
+) -> None:
+    """Without val/, its share comes from train/; test/ is never trained on."""
+    for part in parts:
+        shutil.copytree(photographs, tmp_path / part)
+    pictures = Pictures(Source(str(tmp_path), 0, 0.2, 0.1 if "test" in parts else 0.0, 0))
+    found = {name: len(pictures.need(name, str)) for name in pictures._parts}
+    assert found == counts
+    assert list(found) == list(counts)
+    assert (pictures.classes == ["blue", "red"]) == ("red" not in parts)
+    if "test" in parts:
+        test = pictures._parts["test"]
+        assert all("test" in path.relative_to(tmp_path).parts for path, _ in test.samples)
+
+
+@pytest.mark.parametrize(("batch_size", "left_out"), [(23, True), (8, False)])
+def test_no_step_on_a_single_picture(
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_size: int,
+    left_out: bool,
+) -> None:
+    """24 training pictures; batch normalisation may have no statistics of one."""
+    seen = []
+
+    def fit(model: Any, train: Any, *_: Any, **__: Any) -> History:
+        seen.append(train.drop_last)
+        return History()
+
+    monkeypatch.setattr(training, "fit", fit)
+    words = ["--data", photographs, "--model", "small_cnn", "--out", tmp_path / "run"]
+    assert run("train", *words, *TINY, "--batch-size", batch_size) == 0
+    assert seen == [left_out]
 
 
 def test_train_on_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -430,6 +544,48 @@ def test_resume_ends_as_if_nothing_had_been(
     assert run("finetune", "--resume", tmp_path / "half", "--quiet") == 0
     a, b = ((tmp_path / name / runs.WEIGHTS).read_bytes() for name in ("whole", "half"))
     assert a == b
+
+
+def test_a_refused_resume_changes_nothing(
+    tuned: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run goes on with its own options; where the pictures lie is no option of it."""
+    folder = tmp_path / "run"
+    shutil.copytree(tuned, folder)
+    shutil.copytree(photographs, tmp_path / "here")
+    shutil.copytree(photographs, tmp_path / "other")
+    (tmp_path / "other" / "red").rename(tmp_path / "other" / "green")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    resume = ["finetune", "--resume", folder]
+    for words, message in (
+        (["--lr", 0.5, "--hidden", 8], "hidden was None, is 8; lr was 0.01, is 0.5"),
+        (["--data", tmp_path / "other"], "its model.json has another network or classes"),
+    ):
+        capsys.readouterr()
+        assert run(*resume, *words) == 1
+        assert message in capsys.readouterr().err
+        assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert run(*resume, "--data", tmp_path / "here", "--workers", 0, "--quiet") == 0
+    assert json.loads((folder / "config.json").read_text())["data"] == str(tmp_path / "here")
+    assert run("predict", photographs / "red", "--model", folder) == 0
+
+
+def test_weights_are_kept_whatever_fails_afterwards(
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["train", "--data", photographs, "--model", "small_cnn", *TINY, "--out"]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "evaluate", lambda *_: 1 / 0)
+        assert run(*words, tmp_path / "run") == 1
+    runs.load(tmp_path / "run")
+    capsys.readouterr()
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert run(*words, tmp_path / "curves", "--tensorboard") == 1
+    assert "tensorboard, which is not installed" in capsys.readouterr().err
+    assert not (tmp_path / "curves").exists()  # said before the training
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
@@ -539,6 +695,15 @@ def test_a_network_has_the_classes_it_was_drawn_for(
 def test_summary_of_a_run(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("summary", tuned, "--json") == 0
     assert json.loads(capsys.readouterr().out)["input"] == [3, 32, 32]
+
+
+def test_bench_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: waited.append(device.type))
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: waited.append("mps"))
+    for name in ("cpu", "cuda", "mps"):
+        looking._wait(torch.device(name))
+    assert waited == ["cuda", "mps"]
 
 
 def test_bench_counts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,10 @@ import logging
 import random
 import socket
 import struct
+import threading
 import urllib.error
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,6 +243,46 @@ def test_other_files_are_skipped_and_hidden_ones_not_looked_at(folder, caplog):
     assert dataset.classes == ["cat", "dog"]
     assert sorted(path.name for path, _ in dataset.skipped) == ["empty.png", "notes.txt"]
     assert "skipped 2 of 7 files" in caplog.text
+
+
+def test_reading_in_threads_leaves_the_filters_of_warnings_alone(folder, monkeypatch):
+    """The first thread ends while the second is at work: so filters would get lost."""
+    (folder / "cat" / "2.png").unlink()
+    first, second, ended = (threading.Event() for _ in range(3))
+    problem, to_rgb = _images._problem, _images._to_rgb
+
+    def in_turn(path):
+        if path.stem != "0":
+            assert first.wait(60)
+        found = problem(path)
+        if path.stem == "0":
+            ended.set()
+        return found
+
+    def meeting(picture):
+        mine, other = (first, second) if picture.getpixel((0, 0))[0] == 0 else (second, ended)
+        mine.set()
+        assert other.wait(60)
+        return to_rgb(picture)
+
+    monkeypatch.setattr(_images, "_problem", in_turn)
+    monkeypatch.setattr(_images, "_to_rgb", meeting)
+    before = list(warnings.filters)
+    _images.ImageFolder(folder)
+    assert warnings.filters == before
+
+
+class Insensitive(type(Path())):
+    """Compares as paths do on Windows."""
+
+    def __lt__(self, other):
+        return self.name.lower() < other.name.lower()
+
+
+def test_classes_have_the_same_order_on_every_system(folder, monkeypatch):
+    (folder / "dog").rename(folder / "Dog")
+    monkeypatch.setattr(_images, "Path", Insensitive)
+    assert data.image_folder(folder).classes == ["Dog", "cat"]
 
 
 def test_a_long_report_is_cut_short(folder, caplog):

@@ -12,8 +12,10 @@ from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler
 from two_processes import COUNT, equality, examples, network
 
-from cnnlib.pytorch import checkpoint, distributed
+from cnnlib.pytorch import checkpoint, data, distributed
+from cnnlib.pytorch._loading import training_loader
 from cnnlib.pytorch.distributed import Processes, ShardedBatches, shard
+from cnnlib.pytorch.finetune import linear_probe
 from cnnlib.pytorch.order import fixed_order
 from cnnlib.pytorch.train import TrainConfig, fit
 
@@ -217,6 +219,50 @@ def test_more_processes_than_gpus_is_one_clear_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ValueError, match="process 3 of this machine has no CUDA device of its own"):
         distributed.start("cuda")
+
+
+def test_each_of_several_processes_has_a_cuda_device_of_its_own(monkeypatch):
+    second = Processes(3, 4, 1)  # on the second machine
+    for asked in ("cuda", "cuda:1", torch.device("cuda")):
+        assert distributed.chosen_device(asked, second) == torch.device("cuda:1")
+    assert distributed.chosen_device("cpu", second) == torch.device("cpu")
+    assert distributed.chosen_device("cuda:2", Processes()) == torch.device("cuda:2")
+    default = distributed.default_device(second)
+    assert distributed.chosen_device(None, second) == default
+    monkeypatch.setattr(distributed, "start", lambda device: second)
+    chosen, model = examples(torch.float32), network(torch.float32)
+    for train in (lambda: fit(model, DataLoader(chosen, 4), device="cuda:0"),
+                  lambda: linear_probe(model, chosen, device="cuda:0")):  # fmt: skip
+        with pytest.raises(ValueError, match="cuda:0 is not the device of process 1"):
+            train()
+
+
+def test_sums_have_a_type_that_the_device_has():
+    assert distributed.zeros(2, torch.device("cpu")).dtype == torch.float64
+    assert distributed.sum_type(torch.device("cuda")) == torch.float64
+    assert distributed.sum_type(torch.device("mps")) == torch.float32
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 3, 16, 17, 18, 19, 20, 21, 24, 25, 29, 30])
+def test_no_process_is_left_with_a_single_example(count, world, monkeypatch):
+    """Training loaders of fine_tune and the command line, from batches of two a process on."""
+    monkeypatch.setenv("WORLD_SIZE", str(world))
+    loader = training_loader(list(range(count)), 8, seed=0)
+    parts = [shard(loader, Processes(r, world), even=True) for r in range(world)]
+    sizes = [[len(batch) for batch in part] for part in parts]
+    full, left = divmod(count, 8 * world)
+    if full:
+        assert min(min(own) for own in sizes) >= 2
+    missing = left if full and left < 2 * world else 0
+    if count >= world:
+        assert sum(map(sum, sizes)) == count - missing
+    for epoch in (0, 1):  # without a reason nothing changes
+        loader.set_epoch(epoch)
+        mine = [int(i) for batch in loader for i in batch]
+        plain = data.loader(list(range(count)), 8, shuffle=True, seed=0)
+        plain.set_epoch(epoch)
+        assert mine == [int(i) for batch in plain for i in batch][: len(mine)]
 
 
 def test_order_of_a_torch_sampler_is_its_own_afterwards():

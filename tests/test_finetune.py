@@ -393,6 +393,26 @@ def test_fine_tune_wants_a_head_that_fits() -> None:
         finetune.fine_tune(small(4), signs)
 
 
+def test_a_last_batch_of_one_is_left_out() -> None:
+    """Batch normalisation has no statistics of a single value; another one in each epoch."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Flatten(),
+        nn.Linear(4, 4),
+    )  # fmt: skip
+    history = finetune.fine_tune(model, pictures(17), None, CONFIG, batch_size=8, **QUIET)
+    assert len(history) == 2
+    assert model[2].num_batches_tracked == 2 * 2
+    sizes = [len(y) for _, y in finetune._loaders(pictures(18), None, 8, 0, CONFIG)[0]]
+    assert sizes == [8, 8, 2]  # in no other case
+
+
+def test_an_empty_set_to_measure_on_is_no_missing_one() -> None:
+    empty = TensorDataset(*(t[:0] for t in pictures().tensors))
+    for method in ("full", "probe"):
+        with pytest.raises(ValueError, match="the data set is empty"):
+            finetune.fine_tune(small(), pictures(), empty, CONFIG, method=method, **QUIET)
+
+
 def test_a_killed_probe_goes_on(tmp_path: Path) -> None:
     """Features are computed again, the head goes on where it was: the same weights."""
     train = pictures()

@@ -1,8 +1,10 @@
 """The GPU benchmarks on a CPU: they count, check and time what they say, and their records too."""
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +118,23 @@ def test_operations_and_bytes_of_the_layers():
 
 def test_a_rate_is_amount_over_time():
     assert roofline.rates([2.0, 0.5, 1.0], 4e9) == {"best": 8.0, "median": 4.0}
+
+
+def test_the_roofline_is_kept_part_by_part(monkeypatch, tmp_path):
+    """Whoever stops the program early keeps what there is."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(roofline, "points", stop)
+    file = tmp_path / "r.json"
+    monkeypatch.setattr(sys, "argv", ["roofline.py", "--device=cpu", "--quick", f"--json={file}"])
+    with pytest.raises(KeyboardInterrupt):
+        roofline.main()
+    record = json.loads(file.read_text())
+    assert record.keys() == RECORD.keys()
+    assert record["peaks"].keys() == RECORD["peaks"].keys()
+    assert record["layers"] == []
 
 
 def test_points_are_held_against_both_ceilings():
@@ -238,6 +257,31 @@ def test_a_measure_that_fails_costs_one_line(monkeypatch, capsys):
     assert "nor there" in capsys.readouterr().err  # the whole story
 
 
+def test_without_a_base_there_is_no_speedup_and_what_failed_leaves_no_network(monkeypatch):
+    alive = []
+
+    def make(setup, args, device):
+        network = tiny()
+        alive.append(weakref.ref(network))
+
+        def step():
+            if setup == vgg.PLAIN and network is not None:
+                raise RuntimeError("out of memory")
+
+        return step
+
+    monkeypatch.setattr(vgg, "training_step", make)
+    monkeypatch.setattr(vgg, "network", lambda args: tiny())
+    args = namespace(batch=1, size=32, width=1, quick=True, backend="eager")
+    rows = vgg.measure("training", [vgg.PLAIN, vgg.DEFAULT, vgg.BF16], args, CPU, 1.0)
+    assert next(rows)["error"] == "RuntimeError: out of memory"
+    gc.collect()
+    assert alive[0]() is None
+    later = list(rows)
+    assert [row["speedup"] for row in later] == [None, None]
+    assert vgg.line(later[0]).endswith("       -")
+
+
 def test_inference_gives_the_networks_logits(monkeypatch):
     net, seen = tiny().eval(), []
     net.register_forward_hook(lambda m, x, y: seen.append((x[0].clone(), y)))
@@ -322,6 +366,27 @@ def test_the_first_layer_whitens_and_the_others_start_as_identities():
     assert learned == {"weight", "bias"}
     assert not net.white.weight.requires_grad
     assert not net.body[1][2].weight.requires_grad
+
+
+def test_cifar_speed_keeps_every_seed(monkeypatch, tmp_path):
+    scores = iter([0.1, 0.9])  # rehearsal, seed 0, stop
+
+    def accuracy(*_):
+        if (score := next(scores, None)) is None:
+            raise KeyboardInterrupt
+        return score
+
+    monkeypatch.setattr(cifar_speed, "train", lambda *_: None)
+    monkeypatch.setattr(cifar_speed, "accuracy", accuracy)
+    file = tmp_path / "c.json"
+    monkeypatch.setattr(
+        sys, "argv", ["cifar_speed.py", "--device=cpu", "--quick", f"--json={file}"]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        cifar_speed.main()
+    record = json.loads(file.read_text())
+    assert [run["seed"] for run in record["runs"]] == [0]
+    assert (record["mean"], record["spread"]) == (0.9, None)
 
 
 def test_the_test_counts_right_answers():

@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 import tqdm.auto
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from cnnlib import metrics
-from cnnlib.pytorch import checkpoint, train, train_state
+from cnnlib.pytorch import checkpoint, data, train, train_state
+from cnnlib.pytorch.evaluate import place
+from cnnlib.pytorch.order import fixed_order
 from cnnlib.pytorch.random_state import mix, random_state, seed_everything
 from cnnlib.pytorch.schedules import Schedule
 from cnnlib.pytorch.train import Evaluation, TrainConfig, evaluate, fit, predict_logits
@@ -219,6 +221,24 @@ def test_soft_labels_and_a_loss_of_ones_own():
     quiet(c, loader(), config=config, loss=twice)
     quiet(a := network(), loader(), config=TrainConfig(epochs=2, lr=0.05, weight_decay=0))
     assert difference(a, c) < 1e-13
+    still = TrainConfig(epochs=1, lr=0.0)
+    row = quiet(network(), loader(), loader(), still, loss=twice).rows[0]
+    assert row["train_loss"] == pytest.approx(2 * row["val_loss"])  # measured without it
+
+
+def test_soft_labels_are_measured():
+    x, y = examples(classes=3).tensors
+    model, hard = network(), evaluate(network(), loader())
+    for one_hot in (F.one_hot(y, 3), F.one_hot(y, 3).float()):
+        assert evaluate(model, DataLoader(TensorDataset(x, one_hot), 8)) == hard
+    shares = torch.softmax(torch.randn(COUNT, 3, generator=torch.Generator().manual_seed(2)), 1)
+    batches = DataLoader(TensorDataset(x, shares), 8)
+    result = evaluate(model, batches)
+    with torch.no_grad():
+        logits = model(x)
+    assert result.loss == pytest.approx(float(F.cross_entropy(logits, shares.double())))
+    assert result.accuracy == metrics.accuracy(logits.numpy(), shares.argmax(1).numpy())
+    assert quiet(network(), batches, batches, TrainConfig(epochs=1))["val_accuracy"][0] <= 1
 
 
 class Spy(nn.Module):
@@ -380,6 +400,17 @@ def test_the_order_follows_from_seed_and_epoch_alone():
     assert order(1, 2) != first
 
 
+def test_our_own_loader_keeps_to_its_own_seed():
+    """As the docstrings of fit and TrainConfig say."""
+    orders = {}
+    for seed, own in ((0, 0), (1, 0), (0, 1)):
+        chosen = data.loader(examples(12), 5, shuffle=True, seed=own)
+        with fixed_order(chosen, seed, 3):
+            orders[seed, own] = torch.cat([x for x, _ in chosen])
+    assert torch.equal(orders[0, 0], orders[1, 0])
+    assert not torch.equal(orders[0, 0], orders[0, 1])
+
+
 def test_training_is_repeatable_and_leaves_the_callers_generators_alone():
     def run(seed):
         model = network(nn.Dropout(0.5))
@@ -398,6 +429,22 @@ def test_training_is_repeatable_and_leaves_the_callers_generators_alone():
     assert torch.equal(after["torch"], torch.get_rng_state())
     assert (after["python"], after["numpy"]) == (before["python"], before["numpy"])
     assert mix(1, 2) == mix(1, 2) != mix(2, 1)
+
+
+def test_cuda_is_there_before_its_generators_are_read(monkeypatch):
+    """Only then can the caller's be put back."""
+    done = []
+
+    def read():
+        done.append("read")
+        raise InterruptedError
+
+    monkeypatch.setattr(torch.cuda, "init", lambda: done.append("init"))
+    monkeypatch.setattr(train, "unchanged_random_state", read)
+    for device in ("cuda", "cpu"):
+        with pytest.raises(InterruptedError):
+            fit(network(), loader(), device=device)
+    assert done == ["init", "read", "read"]
 
 
 def test_callback_gets_each_row_after_the_checkpoint(tmp_path):
@@ -473,6 +520,31 @@ def test_evaluate_equals_the_metrics_of_chapter_5():
     half = evaluate(model, batches, precision="bf16")
     assert half.loss == pytest.approx(result.loss, rel=0.02)
     assert half.loss != result.loss
+
+
+def test_to_measure_on_a_device_is_to_move_there():
+    model = network()
+    assert place(model) == torch.device("cpu")
+    assert place(model, "meta") == torch.device("meta")
+    assert all(p.is_meta for p in model.parameters())
+
+
+class Stream(IterableDataset):
+    """Examples without a length."""
+
+    def __iter__(self):
+        return iter(examples())
+
+
+def test_validation_data_need_no_length_but_an_example():
+    config = TrainConfig(epochs=1)
+    row = quiet(network(), loader(), DataLoader(Stream(), 8), config).rows[0]
+    assert row["val_loss"] == quiet(network(), loader(), loader(), config)["val_loss"][0]
+    model = network()
+    for empty in ([], DataLoader(examples(5), 8, drop_last=True)):
+        with pytest.raises(ValueError, match="the validation loader has no batch"):
+            quiet(model, loader(), empty, config)
+    assert difference(model, network()) == 0  # said at once
 
 
 def test_labels_that_fit_no_class_are_named():

@@ -1,5 +1,6 @@
 """The command line: what runs, what an error looks like, and which code the program exits with."""
 
+import io
 import logging
 import os
 import sys
@@ -19,18 +20,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after ``python -m cnnlib``; those of this process if None.
 
     Returns:
-        0: done. 1: a file, a folder or a number was wrong. 2: the command was written wrongly.
-        130: interrupted.
+        0: done. 1: a file, a folder or a number was wrong. 2: the command was written wrongly, or
+        not at all: then the help is shown. 130: interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     logging.basicConfig(format="cnnlib: %(message)s", level=logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # piped on Windows it knows a few letters only
+            stream.reconfigure(errors="backslashreplace")
     try:
         from cnnlib._cli.app import app
 
         # Not standalone: errors and interrupts come here instead of being printed on the way.
-        return app(words, prog_name="python -m cnnlib", standalone_mode=False) or OK
+        code = app(words or ["--help"], prog_name="python -m cnnlib", standalone_mode=False) or OK
+        return code if words else USAGE
     except BaseException as error:
         if debug and not isinstance(error, SystemExit):
             raise
@@ -42,7 +47,8 @@ def _report(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else FAILED
     if isinstance(error, Interrupted | KeyboardInterrupt) or type(error).__name__ == "Abort":
-        _say(f"interrupted{f': {error}' if str(error) else ''}")
+        if _rank() == "0":  # the others have nothing to add
+            _say(f"interrupted{f': {error}' if str(error) else ''}")
         return INTERRUPTED
     if hasattr(error, "format_message"):  # typer's own: an unknown option, a missing argument
         context = getattr(error, "ctx", None)
@@ -59,6 +65,11 @@ def _report(error: BaseException) -> int:
     return FAILED
 
 
+def _rank() -> str:
+    """Number of this process among those of torchrun."""
+    return os.environ.get("RANK", "0")
+
+
 def _say(text: str) -> None:
-    if os.environ.get("RANK", "0") == "0":
-        print(f"cnnlib: {text}", file=sys.stderr)
+    who = "" if _rank() == "0" else f"process {_rank()}: "
+    print(f"cnnlib: {who}{text}", file=sys.stderr)

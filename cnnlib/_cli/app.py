@@ -49,8 +49,8 @@ app = typer.Typer(
 Data = Annotated[
     str,
     typer.Option(
-        help="Folder <class>/<picture>, or one with such folders in train/ and val/ (and test/); "
-        "or road-signs, digits, mnist, fashion-mnist, cifar10, gtsrb, oxford-pets."
+        help="Folder <class>/<picture>, or one with such folders in train/ and val/, test/ or "
+        "both; or road-signs, digits, mnist, fashion-mnist, cifar10, gtsrb, oxford-pets."
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder of the run: configuration, weights, history.")]

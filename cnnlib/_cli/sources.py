@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
+from torch.utils.data import ConcatDataset
 
 from cnnlib.pytorch import data
 from cnnlib.pytorch.recipe import Recipe
 
 DRAWN = ("road-signs", "digits")
 DOWNLOADED = ("mnist", "fashion-mnist", "cifar10", "gtsrb", "oxford-pets")
-PARTS = ("train", "val", "test")
+PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+"""Names of the folder that holds a part."""
 
 
 class Source(NamedTuple):
@@ -33,7 +35,8 @@ class Pictures:
     """The parts of a data source: raw pictures, prepared when a part is asked for.
 
     A folder is either ``<class>/<image>``, which is split at random (the same for the same seed),
-    or ``train/<class>/<image>`` with ``val`` and perhaps ``test`` beside it.
+    or ``train/<class>/<image>`` with ``val`` (``valid``, ``validation``) or ``test`` beside it, or
+    both; without ``val`` its share comes from ``train``.
 
     Raises:
         ValueError: If the source is neither a folder nor a known name, or cannot be split.
@@ -63,18 +66,22 @@ class Pictures:
             )
 
     def _from_folder(self, path: Path) -> None:
-        given = [name for name in PARTS if (path / name).is_dir()]
-        if "train" not in given or "val" not in given:
-            whole = data.image_folder(path)
-            self.skipped = len(whole.skipped)
-            self._split(whole, self.source.test_share)
+        given = _divided(path)
+        if not given:
+            self._split(self._read(path), self.source.test_share)
             return
-        for name in given:
-            folder = data.image_folder(path / name)
-            self.skipped += len(folder.skipped)
-            self._parts[name] = folder
-            if folder.classes != self._parts["train"].classes:
-                raise ValueError(f"{path / name} has other class folders than {path / 'train'}")
+        self._parts = {name: self._read(folder) for name, folder in given.items()}
+        for name, part in self._parts.items():
+            if part.classes != self._parts["train"].classes:
+                raise ValueError(f"{given[name]} has other class folders than {given['train']}")
+        if "val" not in given:
+            self._split(self._parts["train"], None)
+            self._parts = {name: self._parts[name] for name in PARTS if name in self._parts}
+
+    def _read(self, path: Path) -> data.ImageFolder:
+        folder = data.image_folder(path)
+        self.skipped += len(folder.skipped)
+        return folder
 
     def _split(self, whole: Any, test_share: float | None) -> None:
         val, test = self.source.val_share, test_share or 0.0
@@ -111,9 +118,9 @@ class Pictures:
         return part
 
     def everything(self, transform: Callable[[Any], Any]) -> Any:
-        """All pictures of a folder that is not divided into parts of its own."""
-        whole = data.image_folder(self.source.data, transform)
-        self.skipped = len(whole.skipped)
+        """The pictures of all parts together."""
+        whole: Any = ConcatDataset([self.need(name, transform) for name in self._parts])
+        whole.classes = self.classes
         return whole
 
     def report(self) -> str:
@@ -121,6 +128,17 @@ class Pictures:
         parts = ", ".join(f"{len(part):,} {name}" for name, part in self._parts.items())
         skipped = f", {self.skipped} files skipped" if self.skipped else ""
         return f"{self.source.data}: {len(self.classes)} classes, {parts}{skipped}"
+
+
+def _divided(path: Path) -> dict[str, Path]:
+    """The folders of the parts, if this folder is divided into parts."""
+    found = {
+        part: path / name
+        for part, names in PARTS.items()
+        for name in reversed(names)  # the first one counts
+        if (path / name).is_dir()
+    }
+    return found if "train" in found and len(found) > 1 else {}
 
 
 def _unchanged(image: Any) -> Any:

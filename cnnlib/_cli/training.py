@@ -12,12 +12,17 @@ from cnnlib import __version__
 from cnnlib._cli import Interrupted
 from cnnlib._cli.sources import Pictures, Source, transforms
 from cnnlib.pytorch import checkpoint, data, finetune, models, runs
+from cnnlib.pytorch._loading import training_loader
 from cnnlib.pytorch.evaluate import Evaluation, evaluate
+from cnnlib.pytorch.history import tensorboard_writer
 from cnnlib.pytorch.recipe import Recipe
 from cnnlib.pytorch.train import History, TrainConfig, fit
 from cnnlib.pytorch.train_state import LAST
 
 GREY = ((0.5,), (0.25,))
+CONFIG = "config.json"
+FREE = ("data", "out", "device", "workers", "quiet", "tensorboard")
+"""What may be another in a resumed run: where the same pictures are, how they are computed on."""
 
 
 def first() -> bool:
@@ -99,9 +104,14 @@ def _run(
     val_set = pictures.part("val", to_measure)
     if val_set is None:
         training = TrainConfig.from_dict({**training.to_dict(), "restore_best": False})
+    if options["tensorboard"]:
+        tensorboard_writer()
+    told = {"command": command, **options, **training.to_dict()}
     _open(folder, resume)
-    if first():
-        _write(folder / "config.json", {"command": command, **options, **training.to_dict()})
+    if resume:
+        _check_same(folder, told, network, recipe)
+    elif first():
+        _write(folder / CONFIG, told)
         runs.describe(folder, network, recipe)
     say(pictures.report())
     common: dict[str, Any] = {
@@ -127,6 +137,7 @@ def _run(
     if first():
         test_set = pictures.part("test", to_measure)
         _finish(folder, model, history, {"val": val_set, "test": test_set}, options)
+        _write(folder / CONFIG, told)  # a resumed run may have found its pictures elsewhere
 
 
 def _train(
@@ -143,8 +154,8 @@ def _train(
     model = network.build()
     workers, batch_size = sizes["workers"], sizes["batch_size"]
     loaders = (
-        data.loader(train_set, batch_size, shuffle=True, seed=training.seed, workers=workers),
-        val_set and data.loader(val_set, batch_size, workers=workers),
+        training_loader(train_set, batch_size, seed=training.seed, workers=workers),
+        None if val_set is None else data.loader(val_set, batch_size, workers=workers),
     )
     return model, fit(model, *loaders, training, **common)
 
@@ -154,6 +165,26 @@ def _open(folder: Path, resume: bool) -> None:
     if there and not resume:
         raise ValueError(
             f"{folder} holds a run already ({there[0]}): choose another --out, or --resume {folder}"
+        )
+
+
+def _check_same(folder: Path, told: dict[str, Any], network: runs.Network, recipe: Recipe) -> None:
+    """Whether a resumed run is the one in the folder: before anything is written.
+
+    Raises:
+        ValueError: If an option or the network differs.
+    """
+    stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    differ = [
+        f"{name} was {stored[name]!r}, is {told[name]!r}"
+        for name in stored
+        if name in told and name not in FREE and stored[name] != told[name]
+    ]
+    if differ:
+        raise ValueError(f"{folder} is of another run: {'; '.join(differ)}")
+    if not runs.is_described(folder, network, recipe):
+        raise ValueError(
+            f"{folder} is of another run: its {runs.DESCRIPTION} has another network or classes"
         )
 
 
@@ -170,7 +201,12 @@ def _print_epoch(epochs: int) -> Callable[[dict[str, Any]], None]:
 def _finish(
     folder: Path, model: Any, history: History, sets: dict[str, Any], options: dict[str, Any]
 ) -> None:
-    """Measure what was trained; write weights, history and report; say where they are."""
+    """Write weights and history; measure what was trained, write a report; say where all that is.
+
+    The weights first: whatever fails afterwards, they are there.
+    """
+    runs.save_weights(folder, model)
+    history.to_csv(folder / "history.csv")
     report: dict[str, Any] = {"versions": versions(), "epochs": len(history)}
     for name, part in sets.items():
         if part is not None:
@@ -178,11 +214,9 @@ def _finish(
             result = evaluate(model, loader)
             report[name] = numbers(result)
             say(f"{name}: {result}")
-    history.to_csv(folder / "history.csv")
     if options["tensorboard"]:
         history.to_tensorboard(folder / "tensorboard")
     _write(folder / "report.json", report)
-    runs.save_weights(folder, model)
     say(f"saved in {folder}; try: python -m cnnlib predict PICTURE --model {folder}")
 
 

@@ -12,6 +12,7 @@ from cnnlib import metrics
 from cnnlib._cli.sources import Pictures, Source
 from cnnlib._cli.training import numbers
 from cnnlib.pytorch import data, runs
+from cnnlib.pytorch._images import files_in
 from cnnlib.pytorch.evaluate import evaluate as measure
 from cnnlib.pytorch.evaluate import place
 
@@ -29,10 +30,12 @@ def evaluate(
 ) -> None:
     """Measure a run on a part of its own data, or on other pictures of the same classes."""
     network, recipe, _ = runs.find(model)
-    pictures = _pictures(model, source)
-    if part == "all":
+    told = _source(model, source)
+    if part == "all":  # nothing to split: a class may have a single picture
+        pictures = Pictures(told._replace(val_share=0.0, test_share=0.0))
         chosen = pictures.everything(recipe.transform())
     else:
+        pictures = Pictures(told)
         chosen = pictures.need(part, recipe.transform())
     if list(chosen.classes) != list(recipe.classes):
         raise ValueError(
@@ -57,7 +60,7 @@ def evaluate(
     ]  # fmt: skip
     if as_json:
         report = {**numbers(result), "skipped": pictures.skipped, "classes": table}
-        typer.echo(json.dumps({**report, "confusion": matrix.tolist()}, ensure_ascii=False))
+        typer.echo(json.dumps({**report, "confusion": matrix.tolist()}))
         return
     typer.echo(str(result))
     width = max(len("class"), *(len(name) for name in recipe.classes))
@@ -69,8 +72,8 @@ def evaluate(
         )
 
 
-def _pictures(model: str, source: str | None) -> Pictures:
-    """The data of the run, or others; split as the run split them."""
+def _source(model: str, source: str | None) -> Source:
+    """The data of the run, or others; to be split as the run split them."""
     options: dict[str, Any] = dict(DEFAULTS)
     path = Path(model) / "config.json"
     if path.is_file():
@@ -80,7 +83,7 @@ def _pictures(model: str, source: str | None) -> Pictures:
         options["data"] = source
     if "data" not in options:
         raise ValueError(f"evaluate: say which pictures, --data FOLDER: {model} is no run's folder")
-    return Pictures(Source.of(options))
+    return Source.of(options)
 
 
 def predict(
@@ -118,7 +121,7 @@ def predict(
     answer()
     if as_json:
         skipped = [{"path": name, "reason": reason} for name, reason in problems]
-        typer.echo(json.dumps({"images": answers, "skipped": skipped}, ensure_ascii=False))
+        typer.echo(json.dumps({"images": answers, "skipped": skipped}))
     for name, reason in problems:
         typer.echo(f"cnnlib: skipped {name}: {reason}", err=True)
     named = {str(path) for path in paths}
@@ -135,13 +138,13 @@ def _probabilities(network: torch.nn.Module, batch: list[tuple[str, torch.Tensor
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
-    """The files that were named, and all files in the folders that were named."""
+    """The files that were named, and all but hidden ones in the folders that were named."""
     for path in paths:
         if path.is_dir():
-            found = [p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")]
+            found = files_in(path)
             if not found:
                 raise ValueError(f"predict: there is no file in {path}")
-            yield from sorted(found)
+            yield from found
         elif path.exists():
             yield path
         else:

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +28,34 @@ def open_rgb(path: str | Path) -> Image.Image:
         ValueError: If the file is no image, or a truncated one; the message names it.
     """
     try:
-        return _read(Path(path))
+        with _without_warnings():
+            return _read(Path(path))
     except Exception as error:  # a broken file makes decoders raise almost anything
         raise ValueError(f"cannot read image {path}: {_reason(error)}") from error
 
 
-def _read(path: Path, hint: int | None = None) -> Image.Image:
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """No word about odd metadata; what matters raises.
+
+    The filters of warnings belong to the whole process: to be entered outside of a pool of threads,
+    which would put them back in another order than they took them.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd metadata; what matters raises
-        with Image.open(path) as file:
-            if hint is not None and file.format == "JPEG":
-                file.draft("RGB", (hint, hint))  # all of the file is parsed, few pixels are made
-            file.load()
-            try:
-                picture = ImageOps.exif_transpose(file)
-            except Exception:  # damaged EXIF data do not damage the picture
-                picture = file.copy()
-        return _to_rgb(picture)
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _read(path: Path, hint: int | None = None) -> Image.Image:
+    with Image.open(path) as file:
+        if hint is not None and file.format == "JPEG":
+            file.draft("RGB", (hint, hint))  # all of the file is parsed, few pixels are made
+        file.load()
+        try:
+            picture = ImageOps.exif_transpose(file)
+        except Exception:  # damaged EXIF data do not damage the picture
+            picture = file.copy()
+    return _to_rgb(picture)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -93,7 +105,8 @@ class ImageFolder(Dataset):
         self.root, self.transform = Path(root), transform
         if not self.root.is_dir():
             raise ValueError(f"image_folder: {root} is not a folder")
-        folders = sorted(p for p in self.root.iterdir() if p.is_dir() and not _hidden(p))
+        folders = [p for p in self.root.iterdir() if p.is_dir() and not _hidden(p)]
+        folders.sort(key=lambda p: p.name)  # paths themselves compare otherwise on Windows
         if not folders:
             raise ValueError(
                 f"image_folder: {root} has no class folders; expected {root}/<class>/<image>"
@@ -114,11 +127,11 @@ class ImageFolder(Dataset):
 
     def _take(self, folder: Path, label: int, check: bool) -> None:
         """Sort the files of a class into samples and skipped."""
-        files = list(_files(folder))
+        files = files_in(folder)
         if not files:
             raise ValueError(f"image_folder: class folder {folder} is empty")
         if check:
-            with ThreadPoolExecutor() as pool:
+            with _without_warnings(), ThreadPoolExecutor() as pool:
                 problems = list(pool.map(_problem, files))
         else:
             known = Image.registered_extensions()
@@ -147,11 +160,11 @@ class ImageFolder(Dataset):
         return f"ImageFolder({text}, {len(self.skipped)} files skipped)"
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """All files below a folder, in the same order on every system."""
+def files_in(folder: Path) -> list[Path]:
+    """All files below a folder but hidden ones, in the same order on every system."""
     found = (p for p in folder.rglob("*") if p.is_file())
     visible = (p for p in found if not any(map(_hidden, [p, *_between(p, folder)])))
-    yield from sorted(visible, key=lambda p: p.relative_to(folder).as_posix())
+    return sorted(visible, key=lambda p: p.relative_to(folder).as_posix())
 
 
 def _between(path: Path, folder: Path) -> list[Path]:

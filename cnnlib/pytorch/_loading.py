@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from cnnlib.pytorch import distributed
+
 
 def mix(*numbers: int) -> int:
     """One number of 63 bits that depends on all of them (SplitMix64's finishing steps)."""
@@ -129,11 +131,7 @@ def loader(
     Raises:
         ValueError: If the data set is empty or a number is out of range.
     """
-    if len(dataset) == 0:
-        raise ValueError("loader: the data set is empty")
-    for name, value, low in (("batch_size", batch_size, 1), ("workers", workers, 0)):
-        if not isinstance(value, int) or value < low:
-            raise ValueError(f"loader: {name} must be an int of at least {low}, got {value!r}")
+    _check(dataset, batch_size, workers)
     if workers:
         options.setdefault("persistent_workers", True)
     options.setdefault("pin_memory", torch.cuda.is_available())
@@ -146,3 +144,34 @@ def loader(
         generator=torch.Generator(),
         **options,
     )
+
+
+def _check(dataset: Any, batch_size: int, workers: int) -> None:
+    if len(dataset) == 0:
+        raise ValueError("loader: the data set is empty")
+    for name, value, low in (("batch_size", batch_size, 1), ("workers", workers, 0)):
+        if not isinstance(value, int) or value < low:
+            raise ValueError(f"loader: {name} must be an int of at least {low}, got {value!r}")
+
+
+def training_loader(dataset: Any, batch_size: int, *, seed: int, workers: int = 0) -> Loader:
+    """Shuffled mini-batches for training, no last one that holds a single example.
+
+    Batch normalisation has no statistics of a single example with maps of one pixel: torch refuses
+    it. Such an example, another one in each epoch, is left out; under torchrun fewer than two for
+    each process are, as far as ``batch_size`` is two for each process or more.
+
+    Args:
+        dataset: Anything with a length and an index.
+        batch_size: Samples per batch (and process).
+        seed: Of order and augmentation.
+        workers: Processes that prepare batches.
+
+    Raises:
+        ValueError: As :func:`loader`.
+    """
+    _check(dataset, batch_size, workers)
+    world = distributed.world_size()
+    full, left = divmod(len(dataset), batch_size * world)
+    lonely = full > 0 and 0 < left < 2 * world
+    return loader(dataset, batch_size, shuffle=True, seed=seed, workers=workers, drop_last=lonely)

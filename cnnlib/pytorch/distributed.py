@@ -43,8 +43,7 @@ def start(device: Any = None) -> Processes:
     Raises:
         ValueError: If torchrun started more processes on this machine than it has CUDA devices.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    if world_size() == 1:
         return Processes()
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if not dist.is_initialized():
@@ -61,6 +60,11 @@ def start(device: Any = None) -> Processes:
     return Processes(dist.get_rank(), dist.get_world_size(), local)
 
 
+def world_size() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def _leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
@@ -71,6 +75,29 @@ def default_device(processes: Processes) -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", processes.local_rank if processes.world > 1 else 0)
+
+
+def chosen_device(device: Any, processes: Processes) -> torch.device:
+    """Where this process computes: as it was told, but each of several on a CUDA device of its own.
+
+    Args:
+        device: What the caller asks for; :func:`default_device` if None.
+        processes: From :func:`start`.
+
+    Raises:
+        ValueError: If the caller names one CUDA device for several processes.
+    """
+    if device is None:
+        return default_device(processes)
+    device = torch.device(device)
+    if processes.world == 1 or device.type != "cuda":
+        return device
+    if device.index not in (None, processes.local_rank):
+        raise ValueError(
+            f"distributed: {device} is not the device of process {processes.local_rank} of this "
+            "machine: each takes its own, say 'cuda'"
+        )
+    return torch.device("cuda", processes.local_rank)
 
 
 class ShardedBatches(Sampler):
@@ -161,9 +188,13 @@ def is_sharded(loader: Any) -> bool:
 
 
 def zeros(count: int, device: torch.device) -> torch.Tensor:
-    """Sums to be added up: float64, on the device, or on the CPU where it has no float64."""
-    place = torch.device("cpu") if device.type == "mps" else device
-    return torch.zeros(count, dtype=torch.float64, device=place)
+    """Sums to be added up, on the device: float64, or float32 where there is none."""
+    return torch.zeros(count, dtype=sum_type(device), device=device)
+
+
+def sum_type(device: torch.device) -> torch.dtype:
+    """The most exact floating-point type of a device; Apple's (MPS) have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def add_up(tensor: torch.Tensor) -> torch.Tensor:

@@ -47,13 +47,14 @@ def evaluate(
     """Mean cross-entropy, accuracy and top-5 accuracy over a data set.
 
     Sums are kept in float64 and divided once, so that a last, smaller batch weighs as much as its
-    examples. Under torchrun a loader from :func:`cnnlib.pytorch.distributed.shard` covers a part,
+    examples. Of soft labels the loss takes the shares, and the largest share counts as the true
+    class. Under torchrun a loader from :func:`cnnlib.pytorch.distributed.shard` covers a part,
     and the sums of all processes are added; any other loader is measured by this process alone.
 
     Args:
         model: The network; its mode (training or not) is as before afterwards.
-        loader: Yields batches x (N, ...), labels (N,).
-        device: Where to compute; where the model is if None.
+        loader: Yields batches x (N, ...), labels (N,) or shares (N, classes).
+        device: Where to compute, the model is moved there; where it is if None.
         precision: ``"fp32"`` (as the model is), ``"bf16"`` or ``"fp16"``.
         keep_logits: Whether to return all logits and labels, on the CPU.
 
@@ -76,7 +77,7 @@ def evaluate(
         with torch.inference_mode():
             for x, labels in loader:
                 logits, labels = forward(model, x, labels, device, precision)
-                sums += _count(logits, labels).to(sums)
+                sums += _count(logits, labels, sums.dtype).to(sums)
                 if keep_logits:
                     kept.append((logits.cpu(), labels.cpu()))
     finally:
@@ -97,12 +98,12 @@ def predict_logits(
 
     Args:
         model: The network; computes in evaluation mode.
-        loader: Yields batches x (N, ...), labels (N,).
-        device: Where to compute; where the model is if None.
+        loader: Yields batches x (N, ...), labels (N,) or shares (N, classes).
+        device: Where to compute, the model is moved there; where it is if None.
         precision: ``"fp32"`` (as the model is), ``"bf16"`` or ``"fp16"``.
 
     Returns:
-        logits (N, classes) and labels (N,), on the CPU.
+        logits (N, classes) and the labels as the loader gives them, on the CPU.
     """
     result = evaluate(model, loader, device=device, precision=precision, keep_logits=True)
     assert result.logits is not None
@@ -110,18 +111,21 @@ def predict_logits(
     return result.logits, result.labels
 
 
-def _count(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Sums over a batch: loss, right, right among five, examples: (4,), float64."""
-    loss = F.cross_entropy(logits.float() if logits.dtype in AUTOCAST.values() else logits, labels,
-                           reduction="none")  # fmt: skip
-    best = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]  # (N, 5)
-    examples = labels.new_tensor(len(labels))
-    return torch.stack([loss.sum(dtype=torch.float64), best[:, 0].sum(), best.sum(), examples])
+def _count(logits: torch.Tensor, labels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Sums over a batch: loss, right, right among five, examples: (4,), of that type."""
+    exact = logits.float() if logits.dtype in AUTOCAST.values() else logits
+    soft = labels.ndim == 2
+    truth = labels.argmax(1) if soft else labels  # (N,)
+    loss = F.cross_entropy(exact, labels.to(exact.dtype) if soft else labels, reduction="none")
+    best = logits.topk(min(5, logits.shape[1]), dim=1).indices == truth[:, None]  # (N, 5)
+    examples = truth.new_tensor(len(truth))
+    return torch.stack([loss.sum(dtype=dtype), best[:, 0].sum(), best.sum(), examples])
 
 
 def place(model: nn.Module, device: Any = None) -> torch.device:
-    """The device to compute on: the given one, or where the model's parameters are."""
+    """The device to compute on: the given one, with the model moved there, or where it is."""
     if device is not None:
+        model.to(device)
         return torch.device(device)
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
@@ -143,12 +147,12 @@ def forward(
     Args:
         model: The network.
         x: Inputs (N, ...); floating-point ones take the type of the model's parameters.
-        labels: Classes (N,).
-        device: Where to compute.
+        labels: Classes (N,), or shares (N, classes).
+        device: Where to compute; the model is there.
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``.
 
     Returns:
-        logits (N, classes) and labels (N,), on the device.
+        logits (N, classes) and the labels, on the device.
 
     Raises:
         ValueError: If the logits are no matrix or the labels do not fit them.

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from cnnlib.pytorch import data
+from cnnlib.pytorch import data, distributed
+from cnnlib.pytorch._loading import training_loader
 from cnnlib.pytorch.evaluate import place
 from cnnlib.pytorch.heads import head_path, replace_head
 from cnnlib.pytorch.stages import freeze, frozen, stage_parameters, stages, unfreeze
@@ -117,7 +118,7 @@ def cache_features(model: nn.Module, loader: Any, *, device: Any = None) -> Tens
     Args:
         model: A classifier whose stages before the head are frozen.
         loader: Yields batches x (N, ...), labels (N,); in the order in which they shall be kept.
-        device: Where to compute; where the model is if None.
+        device: Where to compute, the model is moved there; where it is if None.
 
     Returns:
         Features (N, ...) as :func:`head` takes them and labels (N,), on the CPU.
@@ -180,7 +181,7 @@ def linear_probe(
         cache: Compute the features once (:func:`cache_features`). False runs the whole network in
             every epoch: the same result without augmentation, and other variants of each image in
             every epoch with it.
-        device: Where to compute; a CUDA device if there is one, else the CPU, if None.
+        device: Where to compute; as in :func:`cnnlib.pytorch.train.fit`.
         options: Further arguments of :func:`cnnlib.pytorch.train.fit`.
 
     Returns:
@@ -189,15 +190,15 @@ def linear_probe(
     config = config or TrainConfig()
     freeze(model)
     unfreeze(model, "head")
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = distributed.chosen_device(device, distributed.start(device))
     learner = model
     if cache:
-        model.to(device)
-        sets = [
-            s and cache_features(model, data.loader(s, batch_size, workers=workers), device=device)
-            for s in (train_set, val_set)
-        ]
-        (train_set, val_set), learner, workers = sets, head(model), 0
+        loaders = _in_order(train_set, batch_size, workers), _in_order(val_set, batch_size, workers)
+        train_set, val_set = (
+            None if loader is None else cache_features(model, loader, device=device)
+            for loader in loaders
+        )
+        learner, workers = head(model), 0
     loaders = _loaders(train_set, val_set, batch_size, workers, config)
     return fit(learner, *loaders, config, device=device, **options)
 
@@ -263,5 +264,10 @@ def fine_tune(
 def _loaders(
     train_set: Any, val_set: Any, batch_size: int, workers: int, config: TrainConfig
 ) -> tuple[Any, Any]:
-    train = data.loader(train_set, batch_size, shuffle=True, seed=config.seed, workers=workers)
-    return train, val_set and data.loader(val_set, batch_size, workers=workers)
+    train = training_loader(train_set, batch_size, seed=config.seed, workers=workers)
+    return train, _in_order(val_set, batch_size, workers)
+
+
+def _in_order(dataset: Any, batch_size: int, workers: int) -> Any:
+    """A loader to measure with; None of None."""
+    return None if dataset is None else data.loader(dataset, batch_size, workers=workers)

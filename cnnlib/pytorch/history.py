@@ -154,15 +154,24 @@ class History:
         Raises:
             ImportError: If the package tensorboard is not installed.
         """
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ImportError(
-                "History.to_tensorboard needs tensorboard, which is not installed: "
-                "pip install tensorboard"
-            ) from error
-        with SummaryWriter(str(folder)) as writer:
+        with tensorboard_writer()(str(folder)) as writer:
             for row in self.rows:
                 for name in COLUMNS[1:]:
                     if row[name] is not None:
                         writer.add_scalar(name.replace("_", "/", 1), row[name], row["epoch"])
+
+
+def tensorboard_writer() -> Any:
+    """The class that writes curves for TensorBoard; asked for before a training, it saves hours.
+
+    Raises:
+        ImportError: If the package tensorboard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            "History.to_tensorboard needs tensorboard, which is not installed: "
+            "pip install tensorboard"
+        ) from error
+    return SummaryWriter

@@ -15,12 +15,13 @@ def fixed_order(loader: Any, seed: int, epoch: int, rank: int = 0) -> Iterator[N
 
     Whatever has a ``set_epoch`` (loader, data set, samplers) is told the epoch. A shuffling sampler
     without one gets a generator seeded by seed, epoch and the seed of its own generator, if it has
-    one. The seeds of the workers, and with them random transforms, differ from rank to rank; the
-    order does not. The loader's own generators are put back afterwards.
+    one; so the package's own loader, which has one, keeps to the seed it was given itself. The
+    seeds of the workers, and with them random transforms, differ from rank to rank; the order does
+    not. The loader's own generators are put back afterwards.
 
     Args:
         loader: A DataLoader; of anything else only ``set_epoch`` is used.
-        seed: Of the training.
+        seed: Of the training; without effect on a loader that has a ``set_epoch``.
         epoch: From 0.
         rank: Of the process.
     """

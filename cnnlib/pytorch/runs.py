@@ -50,9 +50,21 @@ class Network:
 
 def describe(folder: str | Path, network: Network, recipe: Recipe) -> None:
     """Write ``model.json``, before the training whose weights it describes."""
-    text = json.dumps({"network": asdict(network), "recipe": recipe.to_dict()}, indent=1)
     with checkpoint.replacing(Path(folder) / DESCRIPTION) as file:
-        file.write(f"{text}\n".encode())
+        file.write(f"{_text(network, recipe)}\n".encode())
+
+
+def is_described(folder: str | Path, network: Network, recipe: Recipe) -> bool:
+    """Whether ``model.json`` describes this network and preparation.
+
+    Raises:
+        ValueError: If the folder has none or it does not hold what it should.
+    """
+    return _text(*description(folder)) == _text(network, recipe)
+
+
+def _text(network: Network, recipe: Recipe) -> str:
+    return json.dumps({"network": asdict(network), "recipe": recipe.to_dict()}, indent=1)
 
 
 def save_weights(folder: str | Path, model: nn.Module) -> None:

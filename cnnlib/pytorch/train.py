@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,10 @@ def fit(
 ) -> History:
     """Train a classifier; afterwards it is in evaluation mode.
 
-    The order of the examples in an epoch is a function of ``config.seed`` and the epoch alone. The
-    caller's random generators are left as they were.
+    The order of the examples in an epoch is a function of ``config.seed`` and the epoch alone; of
+    a loader from :func:`cnnlib.pytorch.data.loader`, which has a ``seed`` of its own for order and
+    augmentation, a function of that one: give it the same. The caller's random generators are left
+    as they were.
 
     With a folder, ``last.pt`` (everything that is needed to go on) is replaced after every epoch
     and ``best.safetensors`` (weights) after every best one. A training that was killed, at any
@@ -64,10 +67,12 @@ def fit(
         config: The options; ``TrainConfig()`` if None.
         folder: Where the files go; None for no files.
         resume: Go on where the folder's ``last.pt`` ends; start anew if there is none.
-        device: Where to compute; a CUDA device if there is one, else the CPU, if None.
+        device: Where to compute; a CUDA device if there is one, else the CPU, if None. Under
+            torchrun ``"cuda"`` is a device of its own for each process.
         parameters: What to train, or parameter groups with an ``lr`` and ``weight_decay`` of their
             own; all parameters that require a gradient if None.
-        loss: From logits (N, classes) and labels to losses (N,); cross-entropy if None.
+        loss: From logits (N, classes) and labels to losses (N,); cross-entropy if None. Validation
+            always measures plain cross-entropy.
         progress: Whether to show a bar.
         on_epoch_end: Called after each epoch with its row of the history, in the first process.
 
@@ -80,10 +85,14 @@ def fit(
     """
     config = config or TrainConfig()
     processes = distributed.start(device)
-    device = torch.device(device) if device else distributed.default_device(processes)
+    device = distributed.chosen_device(device, processes)
     train_loader = distributed.shard(train_loader, processes, even=True)
-    val_loader = distributed.shard(val_loader, processes, even=False) if val_loader else None
+    if val_loader is not None:
+        _check_not_empty(val_loader)
+        val_loader = distributed.shard(val_loader, processes, even=False)
     loss = loss or _cross_entropy(config)
+    if device.type == "cuda":
+        torch.cuda.init()  # its generators cannot be read, and put back, before
     with unchanged_random_state():
         state = TrainState(model, train_loader, val_loader, config, processes, device, parameters)
         seed_everything(config.seed, processes.rank)
@@ -109,6 +118,12 @@ def fit(
                         on_epoch_end(row)
         state.close()
     return state.history
+
+
+def _check_not_empty(val_loader: Any) -> None:
+    """Now, not after the first epoch; a loader without a length has to show when its turn comes."""
+    if length_hint(val_loader, 1) == 0:
+        raise ValueError("fit: the validation loader has no batch")
 
 
 def _train_epoch(state: TrainState, loader: Any, loss: Loss, bar: Any) -> tuple[float, ...]:

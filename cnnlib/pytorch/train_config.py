@@ -22,6 +22,9 @@ OPTIONAL = ("clip_norm", "patience")  # None switches them off
 class TrainConfig:
     """Options of :func:`cnnlib.pytorch.train.fit`; equal options and data give equal weights.
 
+    A loader from :func:`cnnlib.pytorch.data.loader` draws order and augmentation from the seed that
+    it was given itself: give it this one.
+
     Args:
         epochs: How often the training set is seen.
         lr: Learning rate at its highest, before any schedule lowers it.
