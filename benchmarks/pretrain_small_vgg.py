@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from muon import Muon
 from small_vgg_card import report
-from small_vgg_data import SIZE, Images, augment, hold_out, normalise, read
+from small_vgg_data import SIZE, Images, augment, cutout, hold_out, normalise, read
 from torch import nn
 from torch.nn import functional as F
 
@@ -43,6 +43,10 @@ RECIPE: dict[str, Any] = {
     "small_size": 24,  # side of the images at first, when seeing little is enough
     "small_epochs": 24,  # how many of the epochs,
     "lr_share": 0.3,  # in which the rates fall to this share of the first; later to 0
+    "restart": 34,  # after this epoch the rates rise again
+    "restart_share": 0.25,  # to this share of the first, and fall to 0 once more,
+    "cutout": 8,  # while each image loses a square of this side, against learning by heart
+    "average": 9,  # the mean of the weights after so many last epochs is the result
 }
 
 
@@ -62,11 +66,13 @@ def optimizers_for(model: nn.Module) -> list[torch.optim.Optimizer]:
 
 
 def rate_share(at: float, epochs: int) -> float:
-    """Learning rate after so many epochs, as a share of the first one: two straight lines."""
-    bend, low = RECIPE["small_epochs"], RECIPE["lr_share"]
+    """Learning rate after so many epochs, as a share of the first one: three straight lines."""
+    bend, low, restart = RECIPE["small_epochs"], RECIPE["lr_share"], RECIPE["restart"]
     if at < bend:
         return 1 - (1 - low) * at / bend
-    return low * (epochs - at) / (epochs - bend)
+    if at < restart:
+        return low * (restart - at) / (restart - bend)
+    return RECIPE["restart_share"] * (epochs - at) / (epochs - restart)
 
 
 def set_rates(optimizers: list[torch.optim.Optimizer], share: float) -> None:
@@ -115,6 +121,8 @@ def train_epoch(
         chosen = order[step * batch : (step + 1) * batch][processes.rank :: processes.world]
         flip = first[chosen] ^ bool(epoch % 2)
         x = augment(normalise(images.x[chosen]), flip, RECIPE["shift"], generator)
+        if epoch >= RECIPE["restart"]:
+            x = cutout(x, RECIPE["cutout"], generator)
         y = images.y[chosen]
         if size != SIZE:
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
@@ -152,15 +160,49 @@ def evaluate(model: nn.Module, images: Images) -> tuple[float, float]:
     return float(sums[0] / sums[2]), float(sums[1] / sums[2])
 
 
+def follow(mean: dict[str, torch.Tensor], model: nn.Module, count: int) -> None:
+    """Make the mean of ``count - 1`` states that of ``count``; whole numbers are just taken over.
+
+    Source: P. Izmailov and others, "Averaging Weights Leads to Wider Optima and Better
+    Generalization", 2018.
+    """
+    for name, value in model.state_dict().items():
+        old = mean.get(name, value)
+        mean[name] = old + (value - old) / count if value.is_floating_point() else value.clone()
+
+
+def measure_statistics(model: nn.Module, images: Images) -> None:
+    """Give batch normalisation the mean statistics of batches of unaugmented images.
+
+    The averaged weights are those of no epoch: nobody has measured theirs yet. And the images that
+    will be seen have no squares cut out.
+    """
+    layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean over all batches
+    model.train()
+    order = torch.randperm(len(images.y), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for chosen in order[:16_000].split(RECIPE["batch"]):
+            model(normalise(images.x[chosen]))
+    for layer in layers:
+        layer.momentum = 0.1  # torch's default again
+
+
 def train(
     args: argparse.Namespace, training: Images, held_out: Images
 ) -> tuple[nn.Module, History]:
-    """Train with a checkpoint after each epoch; go on from the one in args.out if it is there."""
+    """Train with a checkpoint after each epoch; go on from the one in args.out if it is there.
+
+    The network that comes back has the mean of the weights after the last epochs.
+    """
     processes = distributed.start("cpu")
     torch.manual_seed(args.seed)
     model = SmallVGG(len(training.classes)).to(memory_format=torch.channels_last)
     whiten(model, training)
     optimizers, history = optimizers_for(model), History()
+    mean: dict[str, torch.Tensor] = {}
     file = Path(args.out) / "checkpoint.pt"
     settings = {"epochs": args.epochs, "seed": args.seed, "hold_out": args.hold_out, **RECIPE}
     if file.is_file():
@@ -170,20 +212,26 @@ def train(
         model.load_state_dict(state["model"])
         for optimizer, content in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(content)
-        history = History(state["history"])
+        history, mean = History(state["history"]), state["mean"]
     for epoch in range(len(history), args.epochs):
         started = time.monotonic()
         row = train_epoch(model, optimizers, training, args, epoch)
         loss, accuracy = evaluate(model, held_out)
         row |= {"epoch": epoch + 1, "val_loss": loss, "val_accuracy": accuracy}
         history.append({**row, "seconds": time.monotonic() - started})
+        averaged = epoch + 1 - (args.epochs - RECIPE["average"])
+        if averaged > 0:
+            follow(mean, model, averaged)
         if processes.first:
             print("\n".join(str(history).splitlines()[0 if epoch == 0 else -1 :]), flush=True)
             state = {
                 "model": model.state_dict(),
                 "optimizers": [o.state_dict() for o in optimizers],
             }
-            checkpoint.save({**state, "history": history.rows, "settings": settings}, file)
+            state |= {"mean": mean, "history": history.rows, "settings": settings}
+            checkpoint.save(state, file)
+    model.load_state_dict(mean)
+    measure_statistics(model, training)
     return model, history
 
 
@@ -196,19 +244,19 @@ def main(arguments: list[str] | None = None) -> None:
     source.add_argument("--data", help="folder with train/<class>/ and val/<class>/")
     source.add_argument("--torchvision", help="folder of torchvision's CIFAR-10")
     parser.add_argument("--note", default="", help="sentence about the data, for the card")
-    parser.add_argument("--epochs", type=int, default=34)
+    parser.add_argument("--epochs", type=int, default=58)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hold-out", type=float, default=0.04, help="share of train")
     parser.add_argument("--out", required=True, help="folder for the checkpoint")
     parser.add_argument("--report", help="folder for weights, card, curve and log")
     parser.add_argument("--json", help="file for the record")
-    parser.add_argument("--quick", action="store_true", help="two epochs of small batches")
+    parser.add_argument("--quick", action="store_true", help="three epochs of small batches")
     args = parser.parse_args(arguments)
     if args.quick:
-        args.epochs = 2
-        RECIPE.update(batch=16, small_epochs=1)
-    if args.epochs <= RECIPE["small_epochs"]:
-        parser.error(f"--epochs must be more than {RECIPE['small_epochs']}, those of small images")
+        args.epochs = 3
+        RECIPE.update(batch=16, small_epochs=1, restart=2, average=2)
+    if args.epochs <= RECIPE["restart"]:
+        parser.error(f"--epochs must be more than {RECIPE['restart']}, those before the restart")
     processes = distributed.start("cpu")
     training, held_out = hold_out(read("train", args.data, args.torchvision), args.hold_out)
     model, history = train(args, training, held_out)

@@ -77,3 +77,19 @@ def augment(
     return torch.stack(
         [image[:, i : i + SIZE, j : j + SIZE] for image, (i, j) in zip(wide, corners, strict=True)]
     )
+
+
+def cutout(x: torch.Tensor, side: int, generator: torch.Generator) -> torch.Tensor:
+    """Set a square in each image x (N, C, H, W) to 0, the mean; it may stick out at the edges.
+
+    Source: T. DeVries and G. Taylor, "Improved Regularization of Convolutional Neural Networks with
+    Cutout", 2017.
+    """
+    count, _, height, width = x.shape
+    top = torch.randint(1 - side, height, (count, 1), generator=generator)
+    left = torch.randint(1 - side, width, (count, 1), generator=generator)
+    row, column = torch.arange(height), torch.arange(width)
+    inside_rows = (row >= top) & (row < top + side)  # (N, H)
+    inside_columns = (column >= left) & (column < left + side)  # (N, W)
+    hidden = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
+    return x.masked_fill(hidden, 0.0)
