@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from PIL import Image
 
 HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
 PAGES = sorted(p for p in HTML.rglob("*.html") if not p.relative_to(HTML).parts[0].startswith("_"))
@@ -84,3 +89,29 @@ def test_page_loads_only_what_is_in_the_book(path: Path, pages: dict[Path, Page]
 def test_pictures_have_alternative_text(path: Path, pages: dict[Path, Page]) -> None:
     """Every picture says in words what it shows."""
     assert pages[path.resolve()].no_alt == []
+
+
+def pixels(data: bytes) -> str:
+    """A fingerprint of what one sees."""
+    with Image.open(BytesIO(data)) as picture:
+        return hashlib.sha256(picture.convert("RGB").tobytes()).hexdigest()
+
+
+def test_large_pictures_are_lighter_and_show_the_same() -> None:
+    """The book's copies lose a transparency that shows nothing, and no pixel."""
+    stored = set()
+    for path in (HTML.parent.parent / "chapters").glob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for output in cell.get("outputs", []):
+                data = base64.b64decode("".join(output.get("data", {}).get("image/png", "")))
+                if len(data) > 60_000:
+                    stored.add(pixels(data))
+    shown = set()
+    for file in (HTML / "_images").glob("*.png"):
+        data = file.read_bytes()
+        shown.add(pixels(data))
+        if len(data) > 60_000:
+            with Image.open(file) as picture:
+                assert picture.mode == "RGB"
+    assert stored
+    assert stored <= shown
