@@ -1,5 +1,7 @@
 """Networks that were trained before: the small VGG that travels along, and torchvision's."""
 
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +110,10 @@ def _state_dict(name: str, weights: Any) -> dict[str, torch.Tensor]:
     path = cached_path(weights.url)
     there = path.is_file()
     try:
-        return weights.get_state_dict(
-            map_location="cpu", check_hash=True, weights_only=True, progress=False
-        )
+        with redirect_stderr(StringIO()):  # older versions of torch announce a download there
+            return weights.get_state_dict(
+                map_location="cpu", check_hash=True, weights_only=True, progress=False
+            )
     except Exception as error:  # damage and lack of network come as a dozen types
         if there:
             raise ValueError(
