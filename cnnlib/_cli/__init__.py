@@ -47,7 +47,7 @@ def _report(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else FAILED
     if isinstance(error, Interrupted | KeyboardInterrupt) or type(error).__name__ == "Abort":
-        if _rank() == "0":  # the others have nothing to add
+        if rank() == "0":  # the others have nothing to add
             _say(f"interrupted{f': {error}' if str(error) else ''}")
         return INTERRUPTED
     if hasattr(error, "format_message"):  # typer's own: an unknown option, a missing argument
@@ -65,11 +65,11 @@ def _report(error: BaseException) -> int:
     return FAILED
 
 
-def _rank() -> str:
+def rank() -> str:
     """Number of this process among those of torchrun."""
     return os.environ.get("RANK", "0")
 
 
 def _say(text: str) -> None:
-    who = "" if _rank() == "0" else f"process {_rank()}: "
+    who = "" if rank() == "0" else f"process {rank()}: "
     print(f"cnnlib: {who}{text}", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from cnnlib import __version__
-from cnnlib._cli import Interrupted
+from cnnlib._cli import Interrupted, rank
 from cnnlib._cli.sources import Pictures, Source, transforms
 from cnnlib.pytorch import checkpoint, data, finetune, models, runs
 from cnnlib.pytorch._loading import training_loader
@@ -27,7 +27,7 @@ FREE = ("data", "out", "device", "workers", "quiet", "tensorboard")
 
 def first() -> bool:
     """Whether this process speaks and writes: the only one, or torchrun's number 0."""
-    return os.environ.get("RANK", "0") == "0"
+    return rank() == "0"
 
 
 def say(text: str) -> None:
