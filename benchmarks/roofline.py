@@ -131,8 +131,8 @@ def points(device: torch.device, mode: str, ceilings: dict, quick: bool) -> list
                     "operations": layer.operations,
                     "bytes": size,
                     "intensity": round(intensity, 4),
-                    "ms": round(1000 * seconds, 5),
-                    "gflops": round(rate, 3),
+                    "ms": round(1000 * seconds, 6),
+                    "gflops": round(rate, 6),
                     "roof": round(roof, 3),
                     "share": round(rate / roof, 3),
                 }

@@ -129,6 +129,13 @@ def matmul_into(xp: Any, a: Array, b: Array, out: Array) -> None:
         out[...] = xp.matmul(a, b)
 
 
+def exp_in_place(xp: Any, x: Array) -> Array:
+    """Return e^x, in the memory of ``x`` where the library can."""
+    if xp is np:
+        return np.exp(x, out=x)
+    return x.exp_() if hasattr(x, "exp_") else xp.exp(x)
+
+
 def keep(xp: Any, values: Array, mask: Array) -> Array:
     """Return ``values`` where ``mask`` is true and 0 elsewhere, also where a value is infinite."""
     if xp is not np or values.itemsize > 8:

@@ -101,6 +101,17 @@ def test_the_first_of_equal_maxima_gets_the_gradient(xp):
     assert host(dx)[0, 0].tolist() == [[1, 0, 1, 0], [0] * 4, [1, 0, 1, 0], [0] * 4]
 
 
+def test_a_window_of_more_pixels_than_a_byte_counts(xp):
+    x = np.zeros((1, 2, 18, 17))
+    x[0, 0, 15, 14], x[0, 1, 16, 15] = 1, np.nan  # pixels 254 and 271 of a window 17x16
+    dy = np.arange(1.0, 9.0).reshape(1, 2, 2, 2)
+    _, cache = ops.max_pool2d_forward(xp(x), (17, 16), stride=1)
+    dx = ops.max_pool2d_backward(xp(dy), cache)
+    want = torch_pair(lambda t: F.max_pool2d(t, (17, 16), stride=1), x, dy)[1]
+    agree(dx, want)
+    assert host(dx)[0, 0, 15, 14] == 10  # all four windows
+
+
 def test_the_four_by_four_example():
     x = np.arange(1.0, 17.0).reshape(1, 1, 4, 4)
     assert ops.max_pool2d_forward(x, 2)[0][0, 0].tolist() == [[6, 8], [14, 16]]
@@ -125,7 +136,7 @@ def check(name, x, dy):
 def test_gradients_equal_difference_quotients_and_mistakes_do_not(monkeypatch, name):
     x, dy = RNG.standard_normal((2, 2, 7, 5)), RNG.standard_normal((2, 2, 4, 6))
     check(name, x, dy)
-    taps, keep = pool.taps, pool.keep
+    taps, winners = pool.taps, pool._winners
     mistakes = {
         "last tap forgotten": ("taps", lambda *a: list(taps(*a))[:-1]),
         "shifted by one row": (
@@ -134,11 +145,11 @@ def test_gradients_equal_difference_quotients_and_mistakes_do_not(monkeypatch, n
         ),
     }
     if name == "max_pool2d":
-        mistakes["goes to all"] = ("keep", lambda xp, values, mask: keep(xp, values, mask | True))
+        mistakes["next pixel wins"] = ("_winners", lambda *a: (winners(*a) + 1) % 6)
     for attribute, wrong in mistakes.values():
         with monkeypatch.context() as m:
             m.setattr(pool, attribute, wrong)
-            with pytest.raises(AssertionError):
+            with pytest.raises((AssertionError, IndexError)):
                 check(name, x, dy)
 
 
@@ -174,11 +185,18 @@ def test_y_is_never_a_view_of_x():
     x = np.ones((2, 1, 3, 3))
     for forward, backward in PAIRS.values():
         y, cache = forward(x, 1)
-        y[...] = 5
         dy = np.ones_like(x)
         backward(dy, cache)[...] = 7
+        y[...] = 5
         assert np.all(x == 1)
         assert np.all(dy == 1)
+
+
+def test_a_maximum_that_was_overwritten_is_an_error(xp):
+    y, cache = ops.max_pool2d_forward(xp(np.ones((1, 1, 4, 4))), 2)
+    y[0, 0, 1, 1] = 5
+    with pytest.raises(ValueError, match=r"^max_pool2d_backward: y is no longer what max_pool2d_f"):
+        ops.max_pool2d_backward(xp(np.ones((1, 1, 2, 2))), cache)
 
 
 X = np.zeros((2, 3, 6, 7))

@@ -188,6 +188,59 @@ def test_machine_page_says_what_the_record_says(tool: Any) -> None:
     assert tool("machine").main(["check"]) == 0
 
 
+@pytest.fixture
+def check(tool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The runner of all steps, with steps of our own."""
+    module = tool("check")
+    monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
+    monkeypatch.setattr(module, "RECORD", tmp_path / "record.json")
+    workers = "import os; print('workers', os.environ.get('PYTEST_XDIST_AUTO_NUM_WORKERS'))"
+    steps = {
+        "lint": "print('linted')",
+        "unit": f"{workers}; import time; time.sleep(1.5)",
+        "nbval": "import time; time.sleep(1.5); print('executed')",
+        "book": "print('built')",
+    }
+    python = Path(sys.executable).name
+    monkeypatch.setattr(module, "BIN", Path(sys.executable).parent)
+    monkeypatch.setattr(module, "STEPS", {k: [python, "-c", v] for k, v in steps.items()})
+    return module
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+def test_notebooks_run_beside_the_unit_tests(
+    check: Any, cores: int, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With more than one core; the words of each step stay together."""
+    monkeypatch.setattr(check.os, "cpu_count", lambda: cores)
+    assert check.main([]) == 0
+    said = capfd.readouterr().out
+    found = [said.index(word) for word in ("linted", "workers", "executed", "built", "== seconds")]
+    assert found == sorted(found)
+    assert f"workers {'3' if cores == 4 else None}" in said
+    record = json.loads(check.RECORD.read_text())
+    assert list(record["seconds"]) == ["lint", "unit", "nbval", "book"]
+    both = record["seconds"]["unit"] + record["seconds"]["nbval"]
+    assert (record["total"] < both) == (cores == 4)
+
+
+@pytest.mark.parametrize("broken", ["lint", "unit", "nbval", "book"])
+def test_any_failed_step_fails_the_run(
+    check: Any, broken: str, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others run all the same, and no record is left."""
+    monkeypatch.setattr(check.os, "cpu_count", lambda: 2)
+    check.STEPS[broken][-1] += "; raise SystemExit('broken here')"
+    assert check.main([]) == 1
+    said = capfd.readouterr()
+    assert "broken here" in said.out + said.err
+    assert said.err.splitlines()[-1] == f"failed: {broken}"
+    assert all(word in said.out for word in ("linted", "workers", "executed", "built"))
+    assert not check.RECORD.exists()
+    assert check.main(["lint" if broken == "book" else "book"]) == 0
+    assert not check.RECORD.exists()  # only all steps together leave one
+
+
 def test_no_connection_leaves_this_machine() -> None:
     """The guard is in place here and in child processes."""
     with pytest.raises(OSError, match="without a network"):

@@ -1,7 +1,10 @@
-"""Run every check and test, one step after the other, and print how long each took.
+"""Run every check and test, and print how long each took.
 
 check.py             all steps, in order; goes on after a failure, ends non-zero if any failed
 check.py STEP...     only these
+
+The notebooks run in one process, as a reader types it. So that the other cores are not idle
+meanwhile, the unit tests run beside them.
 """
 
 from __future__ import annotations
@@ -11,10 +14,13 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "_build" / "test-run.json"
@@ -27,7 +33,7 @@ STEPS = {
     "format": ["ruff", "format", "--check", "."],
     "types": ["mypy"],
     "notebooks": ["python", "tools/nb.py", "check"],
-    # -n auto: one process a core. The notebooks run as a reader types it, one after the other.
+    # -n auto: one process a core.
     "unit": ["pytest", "-q", "-n", "auto", "-m", "not browser and not book"],
     "nbval": ["pytest", "--nbval", "chapters/", "-q"],
     "book": ["python", "tools/build_book.py"],
@@ -39,6 +45,7 @@ STEPS = {
         "tests",
     ],
 }
+BESIDE = {"unit": "nbval"}  # where there are two cores or more
 
 
 def machine() -> dict[str, object]:
@@ -52,28 +59,86 @@ def machine() -> dict[str, object]:
     }
 
 
+class Step:
+    """One step that runs, and in the end its exit code and its seconds."""
+
+    def __init__(self, name: str, *, workers: int | None = None, output: Any = None) -> None:
+        path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
+        env = {**os.environ, "PATH": path}
+        if workers:
+            env["PYTEST_XDIST_AUTO_NUM_WORKERS"] = str(workers)  # what -n auto means
+        command = STEPS[name]
+        self.name, self.code, self.seconds = name, -1, 0.0
+        self.started = time.perf_counter()
+        self.process = subprocess.Popen(
+            [str(BIN / command[0]), *command[1:]], cwd=ROOT, env=env, stdout=output, stderr=output
+        )
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+
+    def watch(self) -> None:
+        """Take the time at the end, whoever waits for it."""
+        self.code = self.process.wait()
+        self.seconds = round(time.perf_counter() - self.started, 1)
+
+    def join(self) -> None:
+        """Wait for the end."""
+        self.thread.join()
+
+
+def run(name: str) -> Step:
+    """Run one step, its output on the screen."""
+    announce(name)
+    step = Step(name)
+    step.join()
+    return step
+
+
+def run_both(first: str, second: str, cores: int) -> list[Step]:
+    """Run two steps at once, the first on all cores but one; what the second prints comes last."""
+    with tempfile.TemporaryFile() as text:
+        announce(first, f", beside {second}")
+        beside = Step(second, output=text)
+        steps = [Step(first, workers=cores - 1), beside]
+        for step in steps:
+            step.join()
+        announce(second)
+        text.seek(0)
+        print(text.read().decode(errors="replace"), end="", flush=True)
+    return steps
+
+
+def announce(name: str, more: str = "") -> None:
+    """Headline of a step."""
+    print(f"\n== {name}: {' '.join(STEPS[name])}{more}", flush=True)
+
+
 def main(names: list[str]) -> int:
     """Run the named steps, or all."""
     unknown = [n for n in names if n not in STEPS]
     if unknown:
         print(f"no such step: {', '.join(unknown)}; there are {', '.join(STEPS)}", file=sys.stderr)
         return 2
-    env = {**os.environ, "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", "")])}
-    seconds, failed = {}, []
-    for name in names or STEPS:
-        command = STEPS[name]
-        print(f"\n== {name}: {' '.join(command)}", flush=True)
-        start = time.perf_counter()
-        code = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=ROOT, env=env).returncode
-        seconds[name] = round(time.perf_counter() - start, 1)
-        if code:
-            failed.append(name)
+    start, cores = time.perf_counter(), os.cpu_count() or 1
+    todo, done = list(names or STEPS), []
+    while todo:
+        name = todo.pop(0)
+        other = BESIDE.get(name)
+        if other in todo and cores > 1:
+            todo.remove(other)
+            done += run_both(name, other, cores)
+        else:
+            done.append(run(name))
+    total = round(time.perf_counter() - start, 1)
+    seconds = {step.name: step.seconds for step in done}
+    failed = [step.name for step in done if step.code]
     print("\n== seconds")
     for name, value in seconds.items():
         print(f"{name:<10} {value:8.1f}  {'FAILED' if name in failed else 'passed'}")
-    print(f"{'all':<10} {sum(seconds.values()):8.1f}")
+    print(f"{'all':<10} {total:8.1f}")
     if not names and not failed:
-        RECORD.write_text(json.dumps({**machine(), "seconds": seconds}, indent=1) + "\n")
+        record = {**machine(), "seconds": seconds, "total": total}
+        RECORD.write_text(json.dumps(record, indent=1) + "\n")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return bool(failed)

@@ -3,7 +3,15 @@
 from math import prod
 from typing import Any, NamedTuple
 
-from cnnlib._array import Array, add_at, is_floating, is_integer, namespace, same_device
+from cnnlib._array import (
+    Array,
+    add_at,
+    exp_in_place,
+    is_floating,
+    is_integer,
+    namespace,
+    same_device,
+)
 from cnnlib.ops.geometry import check_shape
 
 
@@ -103,15 +111,16 @@ def cross_entropy_forward(
     Source: Goodfellow, Bengio and Courville (2016), sections 3.13 and 6.2.2.3.
     """
     options = weight, ignore_index, reduction, label_smoothing
-    xp, labels = _check_cross_entropy(logits, labels, *options)
+    xp, labels, all_count = _check_cross_entropy(logits, labels, *options)
     z = logits - xp.max(logits, axis=1, keepdims=True)  # (N, C)
-    exponentials = xp.exp(z)  # (N, C)
-    total = xp.sum(exponentials, axis=1, keepdims=True)  # (N, 1)
-    plain = weight is None and reduction == "mean" and not label_smoothing
-    if plain and _only_class_numbers(xp, logits, labels, ignore_index):
-        rows = xp.arange(labels.shape[0], device=labels.device)
-        loss = xp.mean(xp.log(total[:, 0]) - z[rows, labels])
+    if all_count and weight is None and reduction == "mean" and not label_smoothing:
+        right = z[xp.arange(labels.shape[0], device=labels.device), labels]  # (N,)
+        exponentials = exp_in_place(xp, z)  # (N, C)
+        total = xp.sum(exponentials, axis=1, keepdims=True)  # (N, 1)
+        loss = xp.mean(xp.log(total[:, 0]) - right)
         return loss, CrossEntropyCache(exponentials, total, labels, None)
+    exponentials = xp.exp(z)  # (N, C, ...)
+    total = xp.sum(exponentials, axis=1, keepdims=True)  # (N, 1, ...)
     target = _target(xp, logits, labels, *options)
     minus_log_p = xp.where(target.wanted == 0, 0, xp.log(total) - z)  # 0 log 0 is 0
     surprise = xp.sum(target.wanted * minus_log_p, axis=1)  # (N, ...)
@@ -144,13 +153,6 @@ def cross_entropy_backward(cache: CrossEntropyCache, dloss: Any = None) -> Array
     if dloss is None:
         return dlogits
     return dlogits * (dloss[:, None, ...] if getattr(dloss, "ndim", 0) else dloss)
-
-
-def _only_class_numbers(xp: Any, logits: Array, labels: Array, ignore_index: int) -> bool:
-    """True for labels (N,), N > 0, none of them to be ignored."""
-    if logits.ndim > 2 or labels.ndim == logits.ndim or labels.shape[0] == 0:
-        return False
-    return not xp.any(labels == ignore_index)
 
 
 def _target(
@@ -199,10 +201,12 @@ def _check_cross_entropy(
     ignore_index: int,
     reduction: str,
     smoothing: float,
-) -> tuple[Any, Array]:
+) -> tuple[Any, Array, bool]:
+    """Raise, or return the library, the labels, and whether they are (N,) and all count."""
     where = "cross_entropy"
     xp = _check_logits(where, logits)
-    namespace(where, logits=logits, weight=weight)
+    if weight is not None:
+        namespace(where, logits=logits, weight=weight)
     if namespace(where, labels=labels) is not xp:
         raise TypeError(
             f"{where}: logits and labels come from different libraries: "
@@ -226,7 +230,7 @@ def _check_cross_entropy(
                 f"{where}: labels of the logits' shape are probabilities and must have the "
                 f"logits' dtype: {labels.dtype} and {logits.dtype}"
             )
-        return xp, labels
+        return xp, labels, False
     if not is_integer(xp, labels):
         raise TypeError(f"{where}: labels must be integers (class numbers), got {labels.dtype}")
     if tuple(labels.shape) != (n, *rest):
@@ -235,10 +239,13 @@ def _check_cross_entropy(
             f"logits {tuple(logits.shape)}, labels {tuple(labels.shape)}"
         )
     labels = xp.asarray(labels, dtype=xp.int64)
-    wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
+    inside = (labels >= 0) & (labels < classes)
+    if xp.all(inside):
+        return xp, labels, n > 0 and not rest and not 0 <= ignore_index < classes
+    wrong = ~inside & (labels != ignore_index)
     if xp.any(wrong):
         raise ValueError(
             f"{where}: labels must be class numbers from 0 to {classes - 1}: "
             f"found {int(labels[wrong][0])}"
         )
-    return xp, labels
+    return xp, labels, False

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any, NamedTuple
 
-from cnnlib._array import Array, is_floating, keep, namespace, on_cpu, pad
+import numpy as np
+
+from cnnlib._array import Array, is_floating, namespace, on_cpu, pad
 from cnnlib.ops.geometry import Window, check_shape, line, pool_window, taps
 
 
@@ -79,7 +81,7 @@ def max_pool2d_backward(dy: Array, cache: MaxPool2dCache) -> Array:
         dx (N, C, H, W).
 
     Raises:
-        ValueError: dy has another shape than y.
+        ValueError: dy has another shape than y, or y was written to in the meantime.
 
     Source: the chain rule; Goodfellow, Bengio and Courville (2016), section 9.3.
     """
@@ -88,29 +90,49 @@ def max_pool2d_backward(dy: Array, cache: MaxPool2dCache) -> Array:
     check_shape("max_pool2d_backward", "dy", dy, y.shape)
     dx = xp.zeros(x.shape, dtype=x.dtype, device=x.device)
     for images in _image_groups(x):
-        # A border of NaN equals no maximum, not even minus infinity.
-        padded = pad(xp, x[images, ...], window.pads, float("nan"))
-        bare = padded.shape == x[images, ...].shape  # no border: straight to dx
-        dpadded = dx[images, ...] if bare else xp.zeros_like(padded)
-        todo = y[images, ...] == y[images, ...]  # (n, C, OH, OW), False where y is NaN
-        if not xp.all(todo):
-            _route_nan(xp, x[images, ...], ~todo, dy[images, ...], dpadded, window)
-        for _, _, h, w in taps(window):
-            first = (padded[:, :, h, w] == y[images, ...]) & todo
-            todo ^= first
-            dpadded[:, :, h, w] += keep(xp, dy[images, ...], first)
-        if not bare:
-            dx[images, ...] = _crop(dpadded, x, window)
+        winner = _winners(xp, x[images, ...], y[images, ...], window)
+        part = dx[images, ...]
+        dpadded = pad(xp, part, window.pads)  # part itself where there is no border
+        _give(xp, dy[images, ...], winner, dpadded, window)
+        if dpadded is not part:
+            part[...] = _crop(dpadded, x, window)
     return dx
 
 
-def _route_nan(xp: Any, x: Array, todo: Array, dy: Array, dpadded: Array, window: Window) -> None:
-    """Send dy to the last NaN of each window in ``todo``."""
-    is_nan = xp.isnan(pad(xp, x, window.pads))
-    for _, _, h, w in reversed(list(taps(window))):
-        last = is_nan[:, :, h, w] & todo
-        todo ^= last
-        dpadded[:, :, h, w] += keep(xp, dy, last)
+def _winners(xp: Any, x: Array, y: Array, window: Window) -> Array:
+    """Number of the pixel that is the maximum of each window, (n, C, OH, OW): 0 for the first."""
+    count = window.kernel[0] * window.kernel[1]
+    winner = xp.zeros(y.shape, dtype=xp.uint8 if count < 256 else xp.int64, device=y.device)
+    searching = xp.ones(y.shape, dtype=xp.bool, device=y.device)
+    padded = pad(xp, x, window.pads, float("nan"))  # NaN equals no maximum, not even minus infinity
+    for _, _, h, w in taps(window):
+        searching &= padded[:, :, h, w] != y
+        winner += xp.asarray(searching, dtype=winner.dtype)  # not this one: one further
+    if xp.any(searching):  # y is NaN: its last NaN
+        is_nan = xp.isnan(pad(xp, x, window.pads))
+        for number, (_, _, h, w) in enumerate(taps(window)):
+            winner[is_nan[:, :, h, w] & searching] = number
+        if xp.any(winner == count):
+            raise ValueError("max_pool2d_backward: y is no longer what max_pool2d_forward returned")
+    return winner
+
+
+def _give(xp: Any, dy: Array, winner: Array, dpadded: Array, window: Window) -> None:
+    """Add dy (n, C, OH, OW) to the pixel of each window that won."""
+    pixels = list(taps(window))
+    if xp is not np:
+        for number, (_, _, h, w) in enumerate(pixels):
+            dpadded[:, :, h, w] += xp.where(winner == number, dy, 0)
+        return
+    # NumPy can add by index, which is faster. A winner's index in the flat dpadded counts
+    # channels, the corner of the window in its channel, and the steps from there.
+    n, c, height, width = dpadded.shape
+    (oh, ow), (down, across) = window.size, window.stride
+    steps = np.array([h.start * width + w.start for _, _, h, w in pixels])
+    places = steps.take(winner, mode="clip")  # as steps[winner], without a check
+    places += np.arange(oh)[:, None] * (down * width) + np.arange(ow) * across
+    places += np.arange(n * c).reshape(n, c, 1, 1) * (height * width)
+    np.add.at(dpadded.reshape(-1), places.reshape(-1), dy.reshape(-1))
 
 
 def avg_pool2d_forward(
