@@ -86,9 +86,11 @@ class Layer:
             yield parameter
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Names as in torch (``"0.weight"``) and parameters."""
-        for name, owner, attribute in self._slots():
-            if isinstance(owner, Parameter) and attribute == "data":
+        """Names as in torch (``"0.weight"``) and parameters; a shared one only once."""
+        seen = set()
+        for name, owner, _ in self._slots():
+            if isinstance(owner, Parameter) and id(owner) not in seen:
+                seen.add(id(owner))
                 yield name, owner
 
     def _slots(self, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
@@ -141,7 +143,11 @@ class Layer:
         Returns:
             The layer itself.
         """
+        done = set()  # what is shared has two names, and is replaced once
         for _, owner, field in self._slots():
+            if (id(owner), field) in done:
+                continue
+            done.add((id(owner), field))
             setattr(owner, field, fn(getattr(owner, field)))
             if isinstance(owner, Parameter) and owner.grad is not None:
                 owner.grad = fn(owner.grad)

@@ -36,7 +36,8 @@ def reliability(probabilities, labels, bins: int = 10) -> Reliability:
     probabilities, labels = _checked("reliability", probabilities, labels)
     if not isinstance(bins, int | np.integer) or bins < 1:
         raise ValueError(f"reliability: bins must be an int of at least 1, got {bins!r}")
-    if np.any(probabilities < 0) or np.any(np.abs(probabilities.sum(axis=1) - 1) > 1e-3):
+    close = np.abs(probabilities.sum(axis=1) - 1) <= 1e-3  # False for NaN, too
+    if not np.all(probabilities >= 0) or not np.all(close):
         raise ValueError("reliability: each row of probabilities must add up to 1")
     confidence = np.max(probabilities, axis=1)  # (N,)
     right = np.argmax(probabilities, axis=1) == labels
@@ -94,11 +95,13 @@ def temperature(logits, labels, *, lowest: float = 0.05, highest: float = 20.0) 
         T; above 1 the network was too sure of itself.
 
     Raises:
-        ValueError: If shapes do not fit or there is no sample.
+        ValueError: If shapes do not fit, there is no sample, or a logit is not finite.
 
     Source: Guo et al. (2017), section 4.2.
     """
     logits, labels = _checked("temperature", logits, labels)
+    if not np.isfinite(logits).all():
+        raise ValueError("temperature: logits must be finite")
     true = logits[np.arange(len(labels)), labels]
 
     def slope(beta: float) -> float:

@@ -55,13 +55,15 @@ def digits(size: int = 28, *, dtype=np.float32) -> Split:
         :class:`Split` of 1437 training and 360 test images, (N, 1, size, size) in [0, 1].
 
     Raises:
-        ValueError: If size is not a positive int.
+        ValueError: If size is not a positive int, or dtype is no floating type.
         ImportError: If scikit-learn is missing.
 
     Source: Alpaydin & Kaynak (1998), Optical Recognition of Handwritten Digits, UCI repository.
     """
-    if not isinstance(size, int) or size < 1:
+    if not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(f"digits: size must be a positive int, got {size!r}")
+    if np.dtype(dtype).kind != "f":
+        raise ValueError(f"digits: dtype must be a floating type, got {np.dtype(dtype)}")
     scans = _optional("sklearn.datasets", "scikit-learn", "digits").load_digits()
     order = np.random.default_rng(0).permutation(len(scans.target))
     to_size = _interpolation(8, size)  # (size, 8)

@@ -51,10 +51,14 @@ def __getattr__(name: str) -> Example:
     raise AttributeError(f"module 'cnnlib.examples' has no example {name!r}")
 
 
-def _array(values) -> np.ndarray:
-    array = np.array(values, dtype=np.float64)
+def _fixed(values, dtype) -> np.ndarray:
+    array = np.array(values, dtype=dtype)
     array.flags.writeable = False
     return array
+
+
+def _array(values) -> np.ndarray:
+    return _fixed(values, np.float64)
 
 
 def _add(name: str, inputs: dict, expected: dict, claims: str, **more) -> None:
@@ -118,7 +122,7 @@ _add(
     # Logarithms of whole numbers, so that the probabilities are plain fractions.
     {
         "logits": _array([[0.0, np.log(2), np.log(5)], [0.0, 0.0, np.log(2)]]),
-        "labels": np.array([2, 0]),
+        "labels": _fixed([2, 0], np.int64),
     },
     {
         "p": _array([[1 / 8, 2 / 8, 5 / 8], [1 / 4, 1 / 4, 2 / 4]]),
@@ -210,7 +214,7 @@ _add(
 _add(
     "normalize",
     {
-        "pixels": np.array([51, 51, 153, 153], dtype=np.uint8),
+        "pixels": _fixed([51, 51, 153, 153], np.uint8),
         "mean": 0.4,
         "std": 0.2,
         # The red channel of ImageNet: what black and white become.

@@ -8,6 +8,7 @@ import numpy as np
 from cnnlib import init, ops
 from cnnlib._array import namespace
 from cnnlib._layer import Layer, Parameter, Sequential
+from cnnlib.ops.geometry import pair
 
 __all__ = [
     "AvgPool2d",
@@ -74,7 +75,7 @@ class Conv2d(_Weighted):
         rng=None,
         dtype=np.float32,
     ):
-        kernel = _pair(kernel_size)
+        kernel = pair("Conv2d", "kernel_size", kernel_size, 0)
         _check_sizes("Conv2d", in_channels, out_channels, groups, *kernel)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
@@ -100,9 +101,10 @@ class Conv2d(_Weighted):
     def extra_repr(self) -> str:
         options = self.options
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
-        text += f", stride={_pair(options['stride'])}"
+        text += f", stride={pair('Conv2d', 'stride', options['stride'], 0)}"
         for name, default in (("padding", (0, 0)), ("dilation", (1, 1))):
-            value = options[name] if isinstance(options[name], str) else _pair(options[name])
+            value = options[name]
+            value = value if isinstance(value, str) else pair("Conv2d", name, value, 0)
             text += f", {name}={value}" if value != default else ""
         text += f", groups={options['groups']}" if options["groups"] != 1 else ""
         return text if self.bias is not None else text + ", bias=False"
@@ -326,10 +328,6 @@ class Dropout(Layer):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
-
-
-def _pair(value) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
 
 
 def _check_sizes(layer: str, *sizes: int) -> None:

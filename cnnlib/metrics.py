@@ -40,7 +40,8 @@ def accuracy(predictions, labels) -> float:
 def top_k_accuracy(logits, labels, k: int) -> float:
     """Share of the samples whose true class is among the k largest logits.
 
-    Equal logits rank in the order of their classes, so that k = 1 is :func:`accuracy`.
+    Equal logits rank in the order of their classes, so that for finite ones k = 1 is
+    :func:`accuracy`.
 
     Args:
         logits: Logits or probabilities (N, K).
@@ -61,7 +62,9 @@ def top_k_accuracy(logits, labels, k: int) -> float:
     if not 1 <= k <= logits.shape[1]:
         raise ValueError(f"top_k_accuracy: k must be 1 to {logits.shape[1]} classes, got {k}")
     _check_pair("top_k_accuracy", logits[:, 0], labels)
-    best = np.argsort(-logits, axis=1, kind="stable")[:, :k]  # (N, k); NaN sorts last
+    best = np.argsort(-logits.astype(np.float64), axis=1, kind="stable")[
+        :, :k
+    ]  # (N, k); NaN sorts last
     return float(np.mean(np.any(best == labels[:, None], axis=1)))
 
 

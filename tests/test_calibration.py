@@ -98,6 +98,7 @@ def test_the_temperature_stays_within_its_limits():
         (([[0.5, 0.5]], [0.0]), "labels must be integers from 0 to 1"),
         (([[2.0, -1.0]], [0]), "each row of probabilities must add up to 1"),
         (([[2.0, 1.0]], [0]), "each row of probabilities must add up to 1"),
+        (([[np.nan, np.nan]], [0]), "each row of probabilities must add up to 1"),
         (([[0.5, 0.5]], [0], 0), "bins must be an int of at least 1, got 0"),
     ],
 )
@@ -107,3 +108,9 @@ def test_complaints(arguments, message):
     if len(arguments) == 2 and "row" not in message:
         with pytest.raises(ValueError, match=message):
             calibration.temperature(*arguments)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_temperature_of_logits_that_are_no_numbers(value):
+    with pytest.raises(ValueError, match=r"^temperature: logits must be finite$"):
+        calibration.temperature([[value, 1.0], [2.0, 1.0]], [0, 0])

@@ -194,3 +194,26 @@ def test_one_step_on_cuda():
         np.testing.assert_allclose(
             p.grad.cpu().numpy(), q.grad.numpy(), atol=TOLERANCE, err_msg=name
         )
+
+
+def test_a_shared_weight_is_one_parameter():
+    a, b = (
+        cnnlib.Linear(2, 2, rng=0, dtype=np.float64),
+        cnnlib.Linear(2, 2, rng=1, dtype=np.float64),
+    )
+    theirs = torch.nn.Sequential(*(torch.nn.Linear(2, 2, dtype=torch.float64) for _ in "ab"))
+    bridge.copy_weights(cnnlib.Sequential(a, b), theirs)
+    b.weight, theirs[1].weight = a.weight, theirs[0].weight
+    ours = cnnlib.Sequential(a, b)
+    assert len(list(ours.parameters())) == len(list(theirs.parameters())) == 3
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    x = RNG.standard_normal((4, 2))
+    y = ours(x)
+    ours.backward(np.ones_like(y))
+    theirs(torch.tensor(x)).sum().backward()
+    cnnlib.SGD(ours.parameters(), lr=0.1, momentum=0.9).step()
+    torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9).step()
+    for name, value in theirs.state_dict().items():
+        np.testing.assert_allclose(ours.state_dict()[name], value.numpy(), atol=1e-12)
+    ours.map_arrays(lambda array: array * 2)
+    np.testing.assert_allclose(a.weight.data, 2 * theirs[0].weight.detach().numpy(), atol=1e-12)

@@ -62,6 +62,12 @@ def test_bad_size(size):
         datasets.digits(size)
 
 
+def test_digits_are_between_0_and_1_so_no_whole_numbers():
+    with pytest.raises(ValueError, match="dtype must be a floating type, got uint8"):
+        datasets.digits(8, dtype=np.uint8)
+    assert datasets.digits(np.int64(8)).x_test.shape[2:] == (8, 8)
+
+
 def test_batches_cover_everything_once():
     x, y = np.arange(23)[:, None] * 1.5, np.arange(23)
     seen = list(datasets.batches(x, y, 5, np.random.default_rng(0)))

@@ -130,6 +130,23 @@ def test_confusion_leaves_zeros_empty_and_checks_labels():
         figures.confusion(ax, [[5, 1], [0, 4]], ["cat"])
 
 
+def test_a_curve_that_runs_away_keeps_its_label():
+    figure, ax = plt.subplots()
+    curves = {"good": [2, 1, 0.5], "nan": [2, 9, np.nan], "inf": [1, np.inf, np.inf]}
+    figures.learning_curves(ax, {**curves, "all nan": [np.nan] * 3, "none": []}, ylabel="loss")
+    drawn(figure)
+    assert sorted(texts(ax)) == ["good", "inf", "nan"]
+    places = {text.get_text(): text.xy for text in ax.texts}
+    assert np.isfinite(list(places.values())).all()
+    assert places["inf"][1] < places["nan"][1]
+
+
+def test_positions_hatch_every_pixel_that_no_window_reads():
+    _, ax = plt.subplots()
+    figures.positions(ax, 7, 1, stride=2)
+    assert {int(p.get_x()) for p in ax.patches if p.get_hatch()} == {1, 3, 5}
+
+
 @pytest.mark.parametrize(
     ("n", "options", "outputs"),
     [

@@ -369,6 +369,7 @@ def test_a_layer_of_ones_own():
         (lambda: Conv2d(4, 3, 3, groups=2), "got 2 for 4 and 3"),
         (lambda: Conv2d(0, 4, 3), r"Conv2d: sizes must be positive ints, got \(0, 4, 1, 3, 3\)"),
         (lambda: Conv2d(3, 4, (3, 0)), "Conv2d: sizes must be positive ints"),
+        (lambda: Conv2d(3, 4, (3, 3, 3)), "Conv2d: kernel_size must be an int or a pair"),
         (lambda: Linear(3, 2.5), "Linear: sizes must be positive ints"),
         (lambda: BatchNorm2d(-1), "BatchNorm2d: sizes must be positive ints"),
         (lambda: Dropout(1.5), "Dropout: p must be from 0 to 1, got 1.5"),
@@ -384,3 +385,9 @@ def test_a_base_layer_has_no_forward():
         Layer()(X)
     with pytest.raises(NotImplementedError, match="Layer has no backward"):
         Layer().backward(X)
+
+
+def test_numpy_ints_are_ints():
+    layer = Conv2d(4, 4, np.int64(3), groups=np.int64(2))
+    assert layer(np.zeros((1, 4, 5, 5), np.float32)).shape == (1, 4, 3, 3)
+    assert repr(layer) == "Conv2d(4, 4, kernel_size=(3, 3), stride=(1, 1), groups=2)"

@@ -44,6 +44,12 @@ def test_many_equal_logits_rank_in_the_order_of_their_classes():
     assert np.flatnonzero(right).tolist() == [1, 3, 5]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.uint64])
+def test_unsigned_scores_rank_like_others(dtype):
+    assert metrics.top_k_accuracy(np.array([[0, 5, 3]], dtype), np.array([1]), 1) == 1
+    assert metrics.top_k_accuracy(np.array([[0, 5, 3]], dtype), np.array([0]), 2) == 0
+
+
 def test_nan_logits_are_no_hit():
     assert metrics.top_k_accuracy(np.array([[np.nan, 1.0, 0.0]]), np.array([0]), 2) == 0
 

@@ -236,3 +236,35 @@ def test_errors_say_what_is_wrong(kind, call, text):
     with pytest.raises(kind) as caught:
         call()
     assert str(caught.value) == text
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("statistics", [True, False])
+def test_batch_norm_of_no_images_changes_no_statistics(xp, statistics):
+    x, ones = xp(np.ones((0, 3, 4, 4))), xp(np.ones(3))
+    mean, var = (xp(np.zeros(3)), ones) if statistics else (None, None)
+    y, cache = ops.batch_norm2d_forward(x, ones, ones, mean, var, training=True)
+    assert tuple(y.shape) == (0, 3, 4, 4)
+    if statistics:
+        assert host(cache.running_mean).tolist() == [0, 0, 0]
+        assert host(cache.running_var).tolist() == [1, 1, 1]
+    dx, dweight, dbias = ops.batch_norm2d_backward(y, cache)
+    assert tuple(dx.shape) == (0, 3, 4, 4)
+    assert host(dweight).tolist() == host(dbias).tolist() == [0, 0, 0]
+
+
+def test_batch_norm_with_numpy_numbers_as_options_does_not_widen():
+    x, (ones, zeros) = DRAW((2, 3, 4, 4)).astype(np.float32), np.eye(2, 3, dtype=np.float32)
+    y, cache = ops.batch_norm2d_forward(
+        x, ones, zeros, zeros, ones, training=True, momentum=np.float64(0.1), eps=np.float64(1e-5)
+    )
+    assert y.dtype == cache.running_mean.dtype == cache.running_var.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_sigmoid_and_dropout_need_floating_point_numbers(xp, dtype):
+    x = xp(np.arange(8, dtype=dtype))
+    with pytest.raises(TypeError, match=r"^sigmoid: x must hold floating-point numbers, got "):
+        ops.sigmoid_forward(x)
+    with pytest.raises(TypeError, match=r"^dropout: x must hold floating-point numbers, got "):
+        ops.dropout_forward(x, p=0.3, rng=np.random.default_rng(0))

@@ -186,3 +186,50 @@ def test_softmax_needs_floats():
         TypeError, match=r"^softmax: logits must be floating-point numbers, got int"
     ):
         ops.softmax(np.array([1, 2]))
+
+
+@pytest.mark.parametrize("library", [np.asarray, torch.tensor])
+def test_half_precision_keeps_the_small_parts_of_the_gradient(library):
+    logits, labels = np.zeros((128, 1000), np.float16), np.arange(128)
+    _, cache = ops.cross_entropy_forward(library(logits), library(labels))
+    got = host(ops.cross_entropy_backward(cache))
+    leaf = torch.tensor(logits, requires_grad=True)
+    want = torch.autograd.grad(F.cross_entropy(leaf, torch.tensor(labels)), leaf)[0]
+    np.testing.assert_allclose(got, want.numpy(), rtol=0.02)
+    assert got.dtype == np.float16
+
+
+def test_numpy_numbers_as_options_do_not_widen():
+    logits, labels = DRAW((3, 4)).astype(np.float32), np.array([0, 1, 3])
+    loss, cache = ops.cross_entropy_forward(logits, labels, label_smoothing=np.float64(0.1))
+    assert loss.dtype == ops.cross_entropy_backward(cache, np.float64(2)).dtype == np.float32
+
+
+def test_the_upstream_gradient_has_the_shape_of_the_loss(xp):
+    logits, labels = xp(DRAW((3, 3))), xp(np.array([0, 1, 2]))
+    for reduction, shape, wrong in (("none", (3,), (3, 3)), ("mean", (), (3,)), ("sum", (), (1,))):
+        _, cache = ops.cross_entropy_forward(logits, labels, reduction=reduction)
+        ops.cross_entropy_backward(cache, xp(np.ones(shape)))
+        with pytest.raises(ValueError) as caught:
+            ops.cross_entropy_backward(cache, xp(np.ones(wrong)))
+        text = f"cross_entropy_backward: dloss must have shape {shape}, got {wrong}"
+        assert str(caught.value) == text
+    with pytest.raises(TypeError, match="dloss must be an array"):
+        ops.cross_entropy_backward(cache, [1.0, 2.0, 3.0])
+
+
+def test_probabilities_have_no_number_to_ignore():
+    with pytest.raises(ValueError, match="ignore_index needs labels that are class numbers"):
+        ops.cross_entropy_forward(DRAW((3, 3)), np.eye(3), ignore_index=1)
+    with pytest.raises(RuntimeError, match="ignore_index is not supported"):
+        F.cross_entropy(torch.zeros(3, 3), torch.eye(3), ignore_index=1)
+
+
+def test_a_number_to_ignore_that_no_label_has(xp):
+    logits, labels = DRAW((4, 3)), np.array([0, 2, 2, 0])
+    for ignored in (1, 2, -1):
+        loss, cache = ops.cross_entropy_forward(xp(logits), xp(labels), ignore_index=ignored)
+        leaf = torch.tensor(logits, requires_grad=True)
+        want = F.cross_entropy(leaf, torch.tensor(labels), ignore_index=ignored)
+        agree(loss, want.detach())
+        agree(ops.cross_entropy_backward(cache), torch.autograd.grad(want, leaf)[0])

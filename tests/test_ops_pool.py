@@ -233,3 +233,18 @@ def test_other_errors():
         y, cache = forward(X, 2)
         with pytest.raises(ValueError, match=r"dy must have shape \(2, 3, 3, 3\)"):
             backward(y[1:], cache)
+
+
+def test_a_dilated_window_that_meets_the_border_alone(xp):
+    options = {"stride": 1, "padding": (0, 1), "dilation": (1, 3)}
+    y, cache = ops.max_pool2d_forward(xp(np.array([[[[1.0, 2.0]]]])), (1, 2), **options)
+    assert host(y).tolist() == [[[[-np.inf]]]]
+    dx = ops.max_pool2d_backward(xp(np.ones((1, 1, 1, 1))), cache)
+    assert host(dx).tolist() == [[[[0, 0]]]]
+
+
+def test_whole_numbers_have_a_maximum_but_no_gradient(xp):
+    y, cache = ops.max_pool2d_forward(xp(np.arange(16).reshape(1, 1, 4, 4)), 2, padding=1)
+    assert host(y)[0, 0].tolist() == [[0, 2, 3], [8, 10, 11], [12, 14, 15]]
+    with pytest.raises(TypeError, match=r"^max_pool2d_backward: x must hold floating-point numb"):
+        ops.max_pool2d_backward(y, cache)

@@ -1,5 +1,6 @@
 """winograd_conv2d against the matrices' defining identity, loops, torch and planted mistakes."""
 
+import tracemalloc
 from fractions import Fraction
 
 import naive
@@ -210,3 +211,26 @@ def test_upstream_gradient_must_fit():
     y, cache = ops.winograd_conv2d_forward(X, W)
     with pytest.raises(ValueError, match=r"dy must have shape \(2, 6, 6, 7\), got \(2, 6, 6, 6\)"):
         ops.winograd_conv2d_backward(y[..., 1:], cache)
+
+
+@pytest.mark.parametrize("tile", [2, 4])
+@pytest.mark.parametrize("channels", [(1, 256), (256, 1)], ids=str)
+def test_blocks_are_small_whichever_side_is_wide(tile, channels):
+    c, o = channels
+    x, weight = np.ones((1, c, 128, 128), np.float32), np.ones((o, c, 3, 3), np.float32)
+    tracemalloc.start()
+    y, cache = ops.winograd_conv2d_forward(x, weight, padding=1, tile=tile)
+    forward = tracemalloc.get_traced_memory()[1] - y.nbytes
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    dx, *_ = ops.winograd_conv2d_backward(y, cache)
+    backward = tracemalloc.get_traced_memory()[1] - before - dx.nbytes
+    tracemalloc.stop()
+    # Three buffers of a million numbers, and x once more with its border.
+    assert max(forward, backward) < 4 * (4 * 2**20 + x.size + y.size)
+
+
+@pytest.mark.parametrize("tile", [3, 4.0, "4", [4]])
+def test_other_tiles_are_refused(tile):
+    with pytest.raises(ValueError, match=r"tile must be one of \[2, 4\], got "):
+        ops.winograd_conv2d_forward(np.ones((1, 1, 4, 4)), np.ones((1, 1, 3, 3)), tile=tile)

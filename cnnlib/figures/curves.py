@@ -187,7 +187,18 @@ def confusion(ax: Axes, matrix: Any, labels: Sequence[Any], *, title: str | None
 
 
 def _label_ends(ax: Axes, lines: Sequence[Line2D]) -> None:
-    """Write each line's label right of its last point, pushed apart where they would collide."""
+    """Write each line's label right of its last point, pushed apart where they would collide.
+
+    The last point is the last one that can be drawn: a training that runs away ends in NaN.
+    """
+    last, shown = [], []
+    for line in lines:
+        x, y = (np.asarray(a, dtype=float) for a in (line.get_xdata(), line.get_ydata()))
+        drawn = np.flatnonzero(np.isfinite(y))
+        if drawn.size:
+            last.append((x[drawn[-1]], y[drawn[-1]]))
+            shown.append(line)
+    lines = shown
     if not lines:
         return
     ax.set_ylim(*ax.get_ylim())
@@ -196,7 +207,6 @@ def _label_ends(ax: Axes, lines: Sequence[Line2D]) -> None:
     inches = ax.figure.bbox.height / ax.figure.dpi
     height = 0.8 * inches * ax.get_position().height  # roughly, before the layout is final
     gap = (high - low) * 0.165 / max(height, 0.5)
-    last = [(np.asarray(line.get_xdata())[-1], np.asarray(line.get_ydata())[-1]) for line in lines]
     ends = [(x, scale.transform([y])[0]) for x, y in last]
     order = sorted(range(len(lines)), key=lambda i: ends[i][1])
     place = [min(max(float(ends[i][1]), low), high) for i in order]

@@ -46,7 +46,7 @@ def positions(
                 (i, 0), 1, 1, facecolor="#F2F2F2" if inside else "white", edgecolor=_LINE, ls=style
             )
         )
-        if not used or i > max(used):
+        if i not in used:
             ax.add_patch(
                 Rectangle((i, 0), 1, 1, fill=False, hatch="////", edgecolor="#BBBBBB", lw=0)
             )

@@ -73,8 +73,11 @@ def number(value: float, digits: int = 3) -> str:
     if not math.isfinite(v):
         return "NaN" if v != v else ("\u221e" if v > 0 else f"{MINUS}\u221e")
     if v != 0 and not 0.5 * 10**-digits <= abs(v) < 1e7:
-        mantissa, exponent = f"{v:.2e}".split("e")
-        text = f"{mantissa}e{int(exponent)}"
+        exponent = Decimal(v).adjusted()
+        mantissa = Decimal(v).scaleb(-exponent).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        if abs(mantissa) >= 10:  # 9.996 became 10.00
+            mantissa, exponent = mantissa / 10, exponent + 1
+        text = f"{mantissa:.2f}e{exponent}"
     else:
         # JavaScript's toFixed rounds ties away from zero, Python's format to even.
         fixed = Decimal(v).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)

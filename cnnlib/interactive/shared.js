@@ -132,7 +132,7 @@
 
   // choose("kernel", ["a", "b"], f): a labelled select; its .field is the select itself.
   const choose = (label, names, onchange, value) => {
-    const field = el("select", {"aria-label": label, onchange: e => onchange(e.target.value)}, ...names.map(n => el("option", {}, n)));
+    const field = el("select", {"aria-label": label, onchange: e => onchange(e.target.value)}, ...names.map(n => el("option", {value: n}, n)));
     if (value !== undefined) field.value = value;
     return Object.assign(el("label", {}, label, field), {field});
   };

@@ -30,7 +30,7 @@
     const lo = Math.min(-8, Math.floor(Math.min(...logits))), hi = Math.max(8, Math.ceil(Math.max(...logits)));
     const part = (cls, ...kids) => el("span", {class: "c " + cls}, ...kids), track = (cls, ...kids) => el("span", {class: "track " + cls, "aria-hidden": "true"}, ...kids);
     const rows = names.map((name, k) => {
-      const r = {s: part("s"), e: part("e"), p: el("output"), pbar: el("i"), g: el("output"), gbar: el("i")};
+      const r = {s: part("s"), e: part("e"), p: el("output", {"aria-live": "off", "aria-label": `probability of ${name}`}), pbar: el("i"), g: el("output", {"aria-live": "off", "aria-label": `gradient of ${name}`}), gbar: el("i")};
       r.number = el("input", {type: "number", step: "any", class: "num", "aria-label": `logit of ${name}`, onchange: () => this.draw(),
         oninput: e => { const ok = e.target.value !== "" && Number.isFinite(+e.target.value); e.target.setAttribute("aria-invalid", !ok);
           if (ok) { z[k] = +e.target.value; this.draw(r.number); } }});

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cnnlib._array import Array, keep, namespace
+from cnnlib._array import Array, is_floating, keep, namespace
 from cnnlib.ops.geometry import check_shape
 
 
@@ -73,9 +73,14 @@ def sigmoid_forward(x: Array) -> tuple[Array, SigmoidCache]:
     Returns:
         y of x's shape, between 0 and 1, and the cache for :func:`sigmoid_backward`.
 
+    Raises:
+        TypeError: x holds no floating-point numbers.
+
     Source: Rumelhart, Hinton and Williams (1986), equation 2.
     """
     xp = namespace("sigmoid", x=x)
+    if not is_floating(xp, x):
+        raise TypeError(f"sigmoid: x must hold floating-point numbers, got {x.dtype}")
     e = xp.exp(-xp.abs(x))  # at most 1, whatever the sign of x
     y = xp.where(x < 0, e, 1) / (1 + e)
     return y, SigmoidCache(y)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from math import prod
+from numbers import Integral
 from typing import Any, NamedTuple
 
 from cnnlib._array import Array, Pads, matmul_into, namespace, on_cpu, pad, windows
@@ -237,7 +238,7 @@ def check_conv2d(
     check_rank(where, "weight", weight, 4, "(O, C / groups, kH, kW)")
     shapes = f"x {tuple(x.shape)}, weight {tuple(weight.shape)}"
     o, c, kh, kw = weight.shape
-    if not isinstance(groups, int) or groups < 1:
+    if not isinstance(groups, Integral) or groups < 1:
         raise ValueError(f"{where}: groups must be an int of at least 1, got {groups!r}")
     if min(o, c, kh, kw) < 1:
         raise ValueError(f"{where}: weight must not be empty: {shapes}")

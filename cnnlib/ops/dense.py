@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlib._array import Array, like, namespace
+from cnnlib._array import Array, is_floating, like, namespace
 from cnnlib.ops.geometry import check_rank, check_shape
 
 
@@ -112,7 +112,7 @@ def dropout_forward(
 
     Raises:
         ValueError: p is not a probability.
-        TypeError: training without a generator.
+        TypeError: training without a generator, or x holds no floating-point numbers.
 
     Source: Srivastava et al. (2014), Dropout, section 4 and (for the scaling) section 10.
     """
@@ -123,6 +123,8 @@ def dropout_forward(
         return x, DropoutCache(None)
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"dropout: rng must be a numpy.random.Generator, got {type(rng).__name__}")
+    if not is_floating(xp, x):
+        raise TypeError(f"dropout: x must hold floating-point numbers, got {x.dtype}")
     scale = 0.0 if p == 1 else 1 / (1 - p)
     mask = like(xp, (rng.random(tuple(x.shape)) >= p) * scale, x)
     return x * mask, DropoutCache(mask)

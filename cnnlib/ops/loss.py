@@ -1,6 +1,7 @@
 """Softmax and the cross-entropy loss."""
 
 from math import prod
+from numbers import Real
 from typing import Any, NamedTuple
 
 from cnnlib._array import (
@@ -22,6 +23,7 @@ class CrossEntropyCache(NamedTuple):
     total: Array  # their sum over the classes, (N, 1, ...)
     labels: Array
     target: "Target | None"  # None for plain class numbers and the mean
+    shape: tuple  # of the loss
 
 
 class Target(NamedTuple):
@@ -112,20 +114,21 @@ def cross_entropy_forward(
     """
     options = weight, ignore_index, reduction, label_smoothing
     xp, labels, all_count = _check_cross_entropy(logits, labels, *options)
+    label_smoothing = float(label_smoothing)  # a NumPy number would turn float32 into float64
     z = logits - xp.max(logits, axis=1, keepdims=True)  # (N, C)
     if all_count and weight is None and reduction == "mean" and not label_smoothing:
         right = z[xp.arange(labels.shape[0], device=labels.device), labels]  # (N,)
         exponentials = exp_in_place(xp, z)  # (N, C)
         total = xp.sum(exponentials, axis=1, keepdims=True)  # (N, 1)
         loss = xp.mean(xp.log(total[:, 0]) - right)
-        return loss, CrossEntropyCache(exponentials, total, labels, None)
+        return loss, CrossEntropyCache(exponentials, total, labels, None, ())
     exponentials = xp.exp(z)  # (N, C, ...)
     total = xp.sum(exponentials, axis=1, keepdims=True)  # (N, 1, ...)
-    target = _target(xp, logits, labels, *options)
+    target = _target(xp, logits, labels, weight, ignore_index, reduction, label_smoothing)
     minus_log_p = xp.where(target.wanted == 0, 0, xp.log(total) - z)  # 0 log 0 is 0
     surprise = xp.sum(target.wanted * minus_log_p, axis=1)  # (N, ...)
     loss = surprise if reduction == "none" else xp.sum(surprise) * target.scale
-    return loss, CrossEntropyCache(exponentials, total, labels, target)
+    return loss, CrossEntropyCache(exponentials, total, labels, target, tuple(loss.shape))
 
 
 def cross_entropy_backward(cache: CrossEntropyCache, dloss: Any = None) -> Array:
@@ -140,19 +143,28 @@ def cross_entropy_backward(cache: CrossEntropyCache, dloss: Any = None) -> Array
     Returns:
         dlogits (N, C, ...).
 
+    Raises:
+        ValueError: dloss has another shape than the loss.
+        TypeError: dloss is of another library or dtype.
+
     Source: the chain rule; Bishop (2006), equation 4.109.
     """
-    exponentials, total, labels, target = cache
+    exponentials, total, labels, target, shape = cache
     if target is None:
         xp = namespace("cross_entropy_backward", exponentials=exponentials)
         n = labels.shape[0]
-        dlogits = exponentials / (total * n)  # p / N, (N, C)
+        dlogits = exponentials / total  # p, (N, C)
+        dlogits /= n
         add_at(xp, dlogits, labels, -1 / n)  # -1 / N at each right answer
     else:
         dlogits = (exponentials / total * target.pull - target.wanted) * target.scale
     if dloss is None:
         return dlogits
-    return dlogits * (dloss[:, None, ...] if getattr(dloss, "ndim", 0) else dloss)
+    if isinstance(dloss, Real):
+        return dlogits * float(dloss)
+    namespace("cross_entropy_backward", exponentials=exponentials, dloss=dloss)
+    check_shape("cross_entropy_backward", "dloss", dloss, shape)
+    return dlogits * (dloss[:, None, ...] if shape else dloss)
 
 
 def _target(
@@ -229,6 +241,10 @@ def _check_cross_entropy(
             raise TypeError(
                 f"{where}: labels of the logits' shape are probabilities and must have the "
                 f"logits' dtype: {labels.dtype} and {logits.dtype}"
+            )
+        if ignore_index >= 0:
+            raise ValueError(
+                f"{where}: ignore_index needs labels that are class numbers, not probabilities"
             )
         return xp, labels, False
     if not is_integer(xp, labels):

@@ -54,8 +54,9 @@ def batch_norm2d_forward(
     Source: Ioffe and Szegedy (2015), Batch Normalization, algorithm 1.
     """
     xp = _check_batch_norm(x, weight, bias, running_mean, running_var)
-    from_batch = training or running_mean is None
     count = x.shape[0] * x.shape[2] * x.shape[3]
+    from_batch = (training or running_mean is None) and count > 0
+    momentum, eps = float(momentum), float(eps)  # NumPy numbers would turn float32 into float64
     if training and count == 1:
         raise ValueError(
             f"batch_norm2d: training needs more than 1 value per channel: x {tuple(x.shape)}"
@@ -63,9 +64,11 @@ def batch_norm2d_forward(
     if from_batch:
         mean = xp.mean(x, axis=(0, 2, 3), keepdims=True)  # (1, C, 1, 1)
         var = xp.mean((x - mean) ** 2, axis=(0, 2, 3), keepdims=True)  # (1, C, 1, 1)
+    elif running_mean is None:  # no image: any mean will do
+        mean = var = xp.zeros((1, x.shape[1], 1, 1), dtype=x.dtype, device=x.device)
     else:
         mean, var = _channels(xp, running_mean), _channels(xp, running_var)
-    if training and running_mean is not None and running_var is not None:
+    if from_batch and training and running_mean is not None and running_var is not None:
         unbiased = var * (count / (count - 1))
         running_mean = (1 - momentum) * running_mean + momentum * mean[0, :, 0, 0]
         running_var = (1 - momentum) * running_var + momentum * unbiased[0, :, 0, 0]

@@ -45,7 +45,7 @@ def max_pool2d_forward(
         x: (N, C, H, W).
         kernel_size: window size, an int or a pair (height, width).
         stride: step between windows; kernel_size where None.
-        padding: border of minus infinity, at most half the kernel.
+        padding: border of minus infinity, at most half the kernel (with its gaps, if dilated).
         dilation: distance between window elements.
         ceil_mode: True lets the last window hang over the end.
 
@@ -81,13 +81,16 @@ def max_pool2d_backward(dy: Array, cache: MaxPool2dCache) -> Array:
         dx (N, C, H, W).
 
     Raises:
-        ValueError: dy has another shape than y, or y was written to in the meantime.
+        ValueError: dy has another shape than y, or y holds a number that is not in its window.
+        TypeError: x holds no floating-point numbers.
 
     Source: the chain rule; Goodfellow, Bengio and Courville (2016), section 9.3.
     """
     x, y, window = cache
     xp = namespace("max_pool2d_backward", x=x, dy=dy)
     check_shape("max_pool2d_backward", "dy", dy, y.shape)
+    if not is_floating(xp, x):
+        raise TypeError(f"max_pool2d_backward: x must hold floating-point numbers, got {x.dtype}")
     dx = xp.zeros(x.shape, dtype=x.dtype, device=x.device)
     for images in _image_groups(x):
         winner = _winners(xp, x[images, ...], y[images, ...], window)
@@ -112,8 +115,10 @@ def _winners(xp: Any, x: Array, y: Array, window: Window) -> Array:
         is_nan = xp.isnan(pad(xp, x, window.pads))
         for number, (_, _, h, w) in enumerate(taps(window)):
             winner[is_nan[:, :, h, w] & searching] = number
-        if xp.any(winner == count):
+        lost = winner == count
+        if xp.any(lost & (y != _lowest(xp, x))):
             raise ValueError("max_pool2d_backward: y is no longer what max_pool2d_forward returned")
+        winner[lost] = 0  # a dilated window may meet the border alone, which is cropped away
     return winner
 
 

@@ -89,7 +89,7 @@ def winograd_conv2d_forward(
     Source: Lavin and Gray (2016), sections 3 and 4, after minimal filters by S. Winograd.
     """
     where = "winograd_conv2d"
-    if tile not in FORMS:
+    if not isinstance(tile, int) or tile not in FORMS:
         raise ValueError(f"{where}: tile must be one of {list(FORMS)}, got {tile!r}")
     xp, window = check_conv2d(where, x, weight, bias, 1, padding, 1, 1)
     if not is_floating(xp, x):
@@ -138,7 +138,7 @@ def winograd_conv2d_backward(dy: Array, cache: WinogradCache) -> tuple[Array, Ar
     points, many_rows, many_columns = (tile + 2) ** 2, *_tile_counts(window, tile)
     dkernels = None
     rest = ((0, many_rows * tile - window.size[0]), (0, many_columns * tile - window.size[1]))
-    for images, rows, pixels in _tiles(xp, x, b, window, tile):
+    for images, rows, pixels in _tiles(xp, x, b, window, tile, max(o, c)):
         part = xp.reshape(
             pad(xp, dy[images, ...], rest), (-1, o, many_rows, tile, many_columns, tile)
         )
@@ -167,7 +167,7 @@ def _correlate(xp: Any, x: Array, weight: Array, window: Window, tile: int) -> A
     kernels = xp.reshape(xp.matmul(g, kernels), (points, o, c))
     shape = (n, o, many_rows, tile, many_columns, tile)
     y = xp.empty(shape, dtype=x.dtype, device=x.device)
-    for images, rows, pixels in _tiles(xp, x, b, window, tile):
+    for images, rows, pixels in _tiles(xp, x, b, window, tile, max(o, c)):
         products = xp.matmul(kernels, pixels)  # (points, O, C) @ (points, C, P)
         block = xp.matmul(a, xp.reshape(products, (points, -1)))  # (m m, O P)
         k, r = images.stop - images.start, rows.stop - rows.start
@@ -187,15 +187,17 @@ def _tile_counts(window: Window, tile: int) -> tuple[int, int]:
     return -(-window.size[0] // tile), -(-window.size[1] // tile)
 
 
-def _tiles(xp: Any, x: Array, b: Array, window: Window, tile: int) -> Iterator[tuple]:
+def _tiles(xp: Any, x: Array, b: Array, window: Window, tile: int, depth: int) -> Iterator[tuple]:
     """Cut x into overlapping tiles and transform them, some images or rows of tiles at a time.
+
+    A block has about a million elements when each of its points has ``depth`` channels.
 
     Yields:
         images (slice), rows of tiles (slice) and the factors (points, C, P) of these P tiles.
     """
     n, c, h, w = x.shape
     side, (many_rows, many_columns) = tile + 2, _tile_counts(window, tile)
-    count = max((BUDGET if on_cpu(x) else BUDGET_GPU) // (side * side * c), FEWEST)
+    count = max((BUDGET if on_cpu(x) else BUDGET_GPU) // (side * side * depth), FEWEST)
     high = min(many_rows, max(1, count // many_columns))
     many = max(1, count // (high * many_columns))
     (top, _), (left, _) = window.pads

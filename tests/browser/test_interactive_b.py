@@ -296,3 +296,22 @@ class TestLearningRateExplorer:
         assert page.locator(".badge").inner_text().startswith("diverges")
         page.get_by_label("loss", exact=True).select_option("quadratic")
         assert page.locator(".badge").inner_text().startswith("converges")
+
+
+def test_one_live_region_and_every_number_has_a_name(open_html: Any) -> None:
+    """Twelve classes would otherwise speak two dozen times at each step of a slider."""
+    figure = SoftmaxExplorer([float(k) for k in range(12)], 0)
+    page = open_html(figure._repr_html_())
+    live, names = find(page, "softmax-explorer").evaluate(
+        """e => {
+          const all = [...e.shadowRoot.querySelectorAll("*")];
+          const role = n => n.matches("output, [role=status]") ? "polite" : "off";
+          const speaks = n => (n.getAttribute("aria-live") ?? role(n)) !== "off";
+          const outputs = all.filter(n => n.matches("output"));
+          return [all.filter(speaks).length, outputs.map(n => n.getAttribute("aria-label"))];
+        }"""
+    )
+    assert live == 1
+    assert len(names) == 24
+    assert all(names)
+    assert len(set(names)) == 24

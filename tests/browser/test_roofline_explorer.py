@@ -176,3 +176,13 @@ def test_without_scripts_and_by_keyboard(open_html, open_frame):
     before = frame.locator(".live").inner_text()
     frame.get_by_label("batch").last.select_option("1")
     assert frame.locator(".live").inner_text() != before
+
+
+@pytest.mark.browser
+def test_names_with_spaces_in_a_row_can_be_chosen(open_html):
+    first, *_ = MACHINES.values()
+    page = open_html(RooflineExplorer({"A  B": first, "C  D ": first})._repr_html_())
+    select = page.get_by_label("machine", exact=True)
+    assert select.input_value() == "A  B"
+    select.select_option("C  D ")
+    assert select.input_value() == "C  D "
