@@ -18,7 +18,7 @@ book: $(STAMP) ## build the book and say where it is
 test: $(STAMP) ## run every check and test: lint, types, pytest, nbval, book, browser
 	@$(PY) tools/check.py
 
-test-fast: $(STAMP) ## lint, types and the tests of cnnlib, about a minute or two
+test-fast: $(STAMP) ## lint, types and the tests of cnnlib, about four minutes on two cores
 	@$(PY) tools/check.py lint format types notebooks unit
 
 test-oldest: ## the tests with the oldest numpy and torch that pyproject.toml allows

@@ -261,11 +261,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True, help="folder for the checkpoint")
     parser.add_argument("--report", help="folder for weights, card, curve and log")
     parser.add_argument("--json", help="file for the record")
-    parser.add_argument("--quick", action="store_true", help="four epochs of small batches")
+    parser.add_argument("--quick", action="store_true", help="three epochs of small batches")
     args = parser.parse_args(arguments)
     if args.quick:
-        args.epochs = 4
-        RECIPE.update(batch=16, small_epochs=1, restarts=(2, 3), average=2)
+        args.epochs = 3
+        RECIPE.update(batch=16, small_epochs=1, restarts=(1, 2), average=2)
     if args.epochs <= (last := RECIPE["restarts"][-1]):
         parser.error(f"--epochs must be more than {last}, those before the last restart")
     processes = distributed.start("cpu")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import io
 import json
 import re
 import shutil
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -183,9 +186,66 @@ def test_address_stamps_everything(tool: Any, tmp_path: Path) -> None:
     assert "expected https://host/owner/repository" in wrong.stderr
 
 
+@pytest.mark.parametrize("name", ["acme/x", "me/x-zh", "x/me"])
+def test_restamp_writes_an_address_once(tool: Any, name: str) -> None:
+    """Also where the new address contains the old one, and on a text that is stamped already."""
+    restamp = tool("address").restamp
+    old, new = "https://github.com/me/x", f"https://github.com/{name}"
+    text = "git+{0}, ({0}). https://colab/github/{1}/blob, some/me/x2 and acme/x.md"
+    stamped = restamp(text.format(old, "me/x"), old, new)
+    assert stamped == text.format(new, name)
+    assert restamp(stamped, old, new) == stamped
+
+
+def test_an_interrupted_address_can_be_repeated(
+    tool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old address stays in _config.yml until all other files have the new one."""
+    nb, address = tool("nb"), tool("address")
+    old, new = "https://github.com/me/x", "https://github.com/me/x-zh"
+    for name in address.PLACES:
+        (tmp_path / name).write_text(f"repository:\n  url: {old}\n")
+    for module, name in ((nb, "ROOT"), (nb, "BOOKS"), (address, "ROOT")):
+        monkeypatch.setattr(module, name, tmp_path)
+    whole, written = nb.write, []
+
+    def killed(path: Path, text: str) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(path)
+        whole(path, text)
+
+    monkeypatch.setattr(nb, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        address.main([new])
+    monkeypatch.setattr(nb, "write", whole)
+    assert address.main([new]) == 0
+    for name in address.PLACES:
+        assert (tmp_path / name).read_text() == f"repository:\n  url: {new}\n", name
+
+
 def test_machine_page_says_what_the_record_says(tool: Any) -> None:
     """Nobody typed into it."""
     assert tool("machine").main(["check"]) == 0
+
+
+@pytest.mark.parametrize(("total", "beside"), [(30.3, False), (21.0, True)])
+def test_machine_page_says_what_ran_side_by_side(tool: Any, total: float, beside: bool) -> None:
+    """Only where the steps took more seconds than the clock; a record may have fewer steps."""
+    machine = tool("machine")
+    record = json.loads(machine.KEPT.read_text())
+    record |= {"seconds": {"unit": 10.0, "nbval": 20.0}, "total": total}
+    page = machine.render(record)
+    assert ("count in both lines" in page) == beside
+    assert "\n\n\n" not in page
+    assert page.endswith(
+        "\n\nTimes on your machine will differ. The outputs may not: the tests compare them.\n"
+    )
+
+
+def test_machine_page_knows_every_step(tool: Any) -> None:
+    """A record of today's steps can be shown, in their order."""
+    assert list(tool("machine").WHAT) == list(tool("check").STEPS)
 
 
 @pytest.fixture
@@ -212,7 +272,8 @@ def test_notebooks_run_beside_the_unit_tests(
     check: Any, cores: int, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With more than one core; the words of each step stay together."""
-    monkeypatch.setattr(check.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(check, "cores", lambda: cores)
+    monkeypatch.setitem(sys.modules, "psutil", None)
     assert check.main([]) == 0
     said = capfd.readouterr().out
     found = [said.index(word) for word in ("linted", "workers", "executed", "built", "== seconds")]
@@ -229,7 +290,7 @@ def test_any_failed_step_fails_the_run(
     check: Any, broken: str, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others run all the same, and no record is left."""
-    monkeypatch.setattr(check.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(check, "cores", lambda: 2)
     check.STEPS[broken][-1] += "; raise SystemExit('broken here')"
     assert check.main([]) == 1
     said = capfd.readouterr()
@@ -239,6 +300,157 @@ def test_any_failed_step_fails_the_run(
     assert not check.RECORD.exists()
     assert check.main(["lint" if broken == "book" else "book"]) == 0
     assert not check.RECORD.exists()  # only all steps together leave one
+
+
+def test_a_step_that_was_not_run_is_neither_passed_nor_failed(
+    check: Any, tool: Any, capfd: pytest.CaptureFixture
+) -> None:
+    """The run goes on and ends well, but leaves no record of a full run."""
+    assert check.NOT_RUN == tool("browser").NOT_RUN
+    for name in ("unit", "nbval"):
+        check.STEPS.pop(name)
+    check.STEPS["browser"] = [*check.STEPS["book"][:2], f"raise SystemExit({check.NOT_RUN})"]
+    assert check.main([]) == 0
+    said = capfd.readouterr()
+    assert re.search(r"^book .* passed$", said.out, re.MULTILINE)
+    assert re.search(r"^browser .* NOT RUN$", said.out, re.MULTILINE)
+    assert said.err == ""
+    assert not check.RECORD.exists()
+
+
+def test_the_words_of_a_step_pass_as_bytes(
+    check: Any, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A screen that cannot show a letter does not end the run."""
+    check.STEPS["unit"][-1] = "pass"
+    check.STEPS["nbval"][-1] = r"import sys; sys.stdout.buffer.write(b'\xe2\x9c\x93 caf\xe9')"
+    screen = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(screen, encoding="cp1252"))
+    assert [step.code for step in check.run_both("unit", "nbval")] == [0, 0]
+    said = screen.getvalue()
+    assert said.endswith(b"\xe2\x9c\x93 caf\xe9")
+    assert said.startswith((b"\n== unit:", b"\r\n== unit:"))
+
+
+@pytest.mark.parametrize(
+    ("usable", "physical", "expected"), [(4, 4, 3), (8, 4, 4), (2, 32, 1), (4, None, 3)]
+)
+def test_workers_beside_the_notebooks(
+    check: Any, usable: int, physical: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One usable core stays free, and hardware threads of one core count once, as in xdist."""
+    monkeypatch.setattr(check.os, "sched_getaffinity", lambda _: set(range(usable)), raising=False)
+    counter = SimpleNamespace(cpu_count=lambda logical=True: physical)
+    monkeypatch.setitem(sys.modules, "psutil", counter)
+    assert check.workers() == expected
+
+
+@pytest.mark.parametrize("tools", [[], ["apt-get"], ["apt-get", "sudo"]])
+def test_without_a_browser_nothing_is_said_to_have_run(
+    tool: Any, tools: list[str], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No apt, no sudo, or no leave to install: one answer."""
+    browser = tool("browser")
+    ran = []
+
+    def refuse(command: list[str], **_: Any) -> SimpleNamespace:
+        if command[0] not in tools and Path(command[0]).name not in tools:
+            raise FileNotFoundError(command[0])
+        ran.append(command)
+        return SimpleNamespace(returncode=1)
+
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    monkeypatch.setattr(browser, "PLACES", [])
+    monkeypatch.setattr(browser.shutil, "which", lambda w: f"/bin/{w}" if w in tools else None)
+    monkeypatch.setattr(browser.os, "geteuid", lambda: 1000, raising=False)
+    monkeypatch.setattr(browser.subprocess, "run", refuse)
+    assert browser.main(["pytest"]) == browser.NOT_RUN
+    assert "NOT RUN" in capsys.readouterr().out
+    assert [c[0] for c in ran] == (["sudo"] * 2 if "sudo" in tools else [])
+
+
+@pytest.mark.parametrize("codes", [[-11, 0], [0, -11], [1, 0], [0, 0]])
+def test_oldest_fails_when_either_step_fails(
+    tool: Any, codes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when a signal ended it: its code is below 0. The second step runs all the same."""
+    oldest = tool("oldest")
+    left = [0, *codes]
+    ended = lambda *_, **__: SimpleNamespace(returncode=left.pop(0))  # noqa: E731
+    monkeypatch.setattr(oldest.subprocess, "run", ended)
+    assert oldest.main() == int(any(codes))
+    assert left == []
+
+
+@pytest.fixture
+def setup_env(tool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """tools/setup_env.py in a folder with a .venv; commands are noted, not run."""
+    module = tool("setup_env")
+    module.commands = []
+
+    def note(command: list[str]) -> None:
+        module.commands.append(command)
+        (tmp_path / ".venv").mkdir(exist_ok=True)
+
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "pyvenv.cfg").touch()
+    (tmp_path / ".venv" / "old").touch()
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "run", note)
+    monkeypatch.setattr(module, "check_machine", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["setup_env.py"])
+    return module
+
+
+@pytest.mark.parametrize("uv", [None, "/bin/uv"])
+@pytest.mark.parametrize("state", ["no python", "a python that fails", "works"])
+def test_a_half_made_environment_is_made_again(
+    setup_env: Any, uv: str | None, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What works is kept."""
+    venv = tmp_path / ".venv"
+    python = venv / ("Scripts/python.exe" if setup_env.os.name == "nt" else "bin/python")
+    monkeypatch.setattr(setup_env.shutil, "which", lambda _: uv)
+    if state != "no python":
+        python.parent.mkdir()
+        python.write_text("#!/bin/sh\nexit 1\n")
+        python.chmod(0o755)
+    if state == "works":
+        monkeypatch.setattr(setup_env, "works", lambda *_: True)
+    setup_env.main()
+    made = [c for c in setup_env.commands if "venv" in c]
+    assert len(made) == (state != "works")
+    assert (venv / "old").exists() == (state == "works")
+    assert "install" in setup_env.commands[-1]
+    assert (venv / ".installed").exists()
+
+
+def test_setup_removes_no_folder_that_is_not_its_own(setup_env: Any, tmp_path: Path) -> None:
+    """A wrong --venv costs nobody their files."""
+    (tmp_path / ".venv" / "pyvenv.cfg").unlink()
+    with pytest.raises(SystemExit, match="is no environment"):
+        setup_env.main()
+    assert (tmp_path / ".venv" / "old").exists()
+    assert setup_env.commands == []
+
+
+def test_setup_knows_a_python_that_works(tool: Any, tmp_path: Path) -> None:
+    """By running it."""
+    works = tool("setup_env").works
+    assert works(Path(sys.executable), "-c", "")
+    assert not works(Path(sys.executable), "-c", "1 / 0")
+    assert not works(tmp_path / "python", "-c", "")
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    """cnnlib says it, in words that setuptools reads without importing; CITATION.cff repeats it."""
+    tree = ast.parse((ROOT / "cnnlib" / "__init__.py").read_text(encoding="utf-8"))
+    said = [ast.unparse(n.value) for n in tree.body if ast.unparse(n).startswith("__version__ =")]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.+)$", citation, re.MULTILINE) == [*map(ast.literal_eval, said)]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "version" not in project["project"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "cnnlib.__version__"}
 
 
 def test_no_connection_leaves_this_machine() -> None:

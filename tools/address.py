@@ -18,7 +18,8 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import nb  # noqa: E402
 
-PLACES = ["_config.yml", "README.md", "CITATION.cff", "pyproject.toml"]
+# _config.yml last: the others are found by the address in it, also when a run is repeated.
+PLACES = ["README.md", "CITATION.cff", "pyproject.toml", "_config.yml"]
 FORM = re.compile(r"https://[\w.-]+(:\d+)?/[\w.-]+/[\w.-]+")
 
 
@@ -29,7 +30,8 @@ def slug(url: str) -> str:
 
 def restamp(text: str, old: str, new: str) -> str:
     """The text with the new address and the new owner/repository."""
-    return text.replace(old, new).replace(slug(old), slug(new))
+    both = rf"(?:(?P<url>{re.escape(old)})|(?<![\w.-]){re.escape(slug(old))})(?![\w-])"
+    return re.sub(both, lambda m: new if m["url"] else slug(new), text)
 
 
 def main(argv: list[str]) -> int:

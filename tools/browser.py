@@ -1,6 +1,6 @@
 """Run a command that needs Chromium: find it, install Debian's, or say loudly that there is none.
 
-browser.py COMMAND...    with CHROMIUM set to the browser's path; exit 0 unrun where there is none
+browser.py COMMAND...    with CHROMIUM set to the browser's path; exit 77 where there is none
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
+NOT_RUN = 77  # the exit code that says: nothing was run; tools/check.py knows it too
 PLACES = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     r"C:\Program Files\Google\Chrome\Application\chrome.exe",
@@ -32,7 +33,11 @@ def install() -> None:
     apt = shutil.which("apt-get")
     if apt is None:
         return
-    sudo = [] if not hasattr(os, "geteuid") or os.geteuid() == 0 else ["sudo", "-n"]
+    sudo = []
+    if hasattr(os, "geteuid") and os.geteuid() != 0:
+        if shutil.which("sudo") is None:
+            return
+        sudo = ["sudo", "-n"]
     print("browser: installing Debian's chromium", flush=True)
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (["update", "-qq"], ["install", "-qq", "-y", "chromium"]):
@@ -46,10 +51,10 @@ def main(command: list[str]) -> int:
     path = find()
     if path is None:
         print("!" * 78)
-        print("!! SKIPPED: no Chromium or Chrome on this machine, and no apt to install it.")
+        print("!! NOT RUN: no Chromium or Chrome on this machine, and none could be installed.")
         print("!! No page of the book was looked at. Set CHROMIUM to a browser's path to run this.")
         print("!" * 78)
-        return 0
+        return NOT_RUN
     return subprocess.run(command, env={**os.environ, "CHROMIUM": path}).returncode
 
 

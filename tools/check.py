@@ -3,6 +3,9 @@
 check.py             all steps, in order; goes on after a failure, ends non-zero if any failed
 check.py STEP...     only these
 
+A step that could not be run at all (no browser on this machine) is named, and fails nothing; but
+only a run in which all steps ran and passed leaves a record.
+
 The notebooks run in one process, as a reader types it. So that the other cores are not idle
 meanwhile, the unit tests run beside them.
 """
@@ -25,6 +28,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "_build" / "test-run.json"
 BIN = Path(sys.executable).parent
+NOT_RUN = 77  # the exit code of tools/browser.py where there is no browser
 SHOWN = ["numpy", "torch", "torchvision", "matplotlib", "scikit-learn", "jupyter-book", "nbval"]
 
 # Each step exactly as a person would type it, from the project's folder.
@@ -33,19 +37,33 @@ STEPS = {
     "format": ["ruff", "format", "--check", "."],
     "types": ["mypy"],
     "notebooks": ["python", "tools/nb.py", "check"],
-    # -n auto: one process a core.
+    # -n auto: one process a core, where two hardware threads of a core count once.
     "unit": ["pytest", "-q", "-n", "auto", "-m", "not browser and not book"],
     "nbval": ["pytest", "--nbval", "chapters/", "-q"],
     "book": ["python", "tools/build_book.py"],
+    "links": ["pytest", "-q", "-n", "auto", "-m", "book and not browser", "tests"],
     "browser": [
-        "python",
-        "tools/browser.py",
-        *["pytest", "-q", "-n", "auto", "-m"],
-        "browser or book",
-        "tests",
+        *["python", "tools/browser.py"],
+        *["pytest", "-q", "-n", "auto", "-m", "browser", "tests"],
     ],
 }
 BESIDE = {"unit": "nbval"}  # where there are two cores or more
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def workers() -> int:
+    """Test processes beside the notebooks: one core stays free, and no more than -n auto takes."""
+    try:
+        import psutil
+    except ImportError:
+        return cores() - 1
+    return min(cores() - 1, psutil.cpu_count(logical=False) or cores())
 
 
 def machine() -> dict[str, object]:
@@ -53,7 +71,7 @@ def machine() -> dict[str, object]:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "system": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in SHOWN},
     }
@@ -66,7 +84,8 @@ class Step:
         path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
         env = {**os.environ, "PATH": path}
         if workers:
-            env["PYTEST_XDIST_AUTO_NUM_WORKERS"] = str(workers)  # what -n auto means
+            # What -n auto means, unless the user has said it.
+            env.setdefault("PYTEST_XDIST_AUTO_NUM_WORKERS", str(workers))
         command = STEPS[name]
         self.name, self.code, self.seconds = name, -1, 0.0
         self.started = time.perf_counter()
@@ -94,17 +113,19 @@ def run(name: str) -> Step:
     return step
 
 
-def run_both(first: str, second: str, cores: int) -> list[Step]:
-    """Run two steps at once, the first on all cores but one; what the second prints comes last."""
+def run_both(first: str, second: str) -> list[Step]:
+    """Run two steps at once, the second on one core; what the second prints comes last."""
     with tempfile.TemporaryFile() as text:
         announce(first, f", beside {second}")
         beside = Step(second, output=text)
-        steps = [Step(first, workers=cores - 1), beside]
+        steps = [Step(first, workers=workers()), beside]
         for step in steps:
             step.join()
         announce(second)
         text.seek(0)
-        print(text.read().decode(errors="replace"), end="", flush=True)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.read())  # bytes: whatever encoding either side writes
+        sys.stdout.buffer.flush()
     return steps
 
 
@@ -119,24 +140,25 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no such step: {', '.join(unknown)}; there are {', '.join(STEPS)}", file=sys.stderr)
         return 2
-    start, cores = time.perf_counter(), os.cpu_count() or 1
+    start = time.perf_counter()
     todo, done = list(names or STEPS), []
     while todo:
         name = todo.pop(0)
         other = BESIDE.get(name)
-        if other in todo and cores > 1:
+        if other in todo and cores() > 1:
             todo.remove(other)
-            done += run_both(name, other, cores)
+            done += run_both(name, other)
         else:
             done.append(run(name))
     total = round(time.perf_counter() - start, 1)
     seconds = {step.name: step.seconds for step in done}
-    failed = [step.name for step in done if step.code]
+    words = {step.name: {0: "passed", NOT_RUN: "NOT RUN"}.get(step.code, "FAILED") for step in done}
+    failed = [name for name, word in words.items() if word == "FAILED"]
     print("\n== seconds")
     for name, value in seconds.items():
-        print(f"{name:<10} {value:8.1f}  {'FAILED' if name in failed else 'passed'}")
+        print(f"{name:<10} {value:8.1f}  {words[name]}")
     print(f"{'all':<10} {total:8.1f}")
-    if not names and not failed:
+    if not names and set(words.values()) == {"passed"}:
         record = {**machine(), "seconds": seconds, "total": total}
         RECORD.write_text(json.dumps(record, indent=1) + "\n")
     if failed:

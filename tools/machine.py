@@ -24,6 +24,7 @@ WHAT = {
     "unit": "`pytest`: cnnlib, notebook form, tools",
     "nbval": "`pytest --nbval chapters/`: every stored output computed again",
     "book": "the book, every warning an error",
+    "links": "links, anchors and descriptions of pictures in the built book",
     "browser": "every page in Chromium: light, dark, phone",
 }
 TEXT = """\
@@ -32,7 +33,7 @@ TEXT = """\
 What ran, and how long it took: written by `make machine` from the record of the last full
 `make test`, on {date}. Nothing on this page is typed by hand.
 
-The machine: {system}, {cores} cores, Python {python}, no GPU.
+The machine: {system}, {cores} cores, Python {python}. The notebooks run without a GPU.
 
 | package | version |
 |---|---|
@@ -43,10 +44,12 @@ The machine: {system}, {cores} cores, Python {python}, no GPU.
 {steps}
 | **all, by the clock** | **{total:.0f}** |
 
+{beside}Times on your machine will differ. The outputs may not: the tests compare them.
+"""
+BESIDE = """\
 The notebooks run in one process, as a reader types it; with two cores or more, `pytest` runs beside
 them. Those seconds pass once, and count in both lines.
 
-Times on your machine will differ. The outputs may not: the tests compare them.
 """
 
 
@@ -55,8 +58,11 @@ def render(record: dict[str, Any]) -> str:
     versions = "\n".join(f"| {name} | {v} |" for name, v in record["versions"].items())
     seconds = record["seconds"]
     steps = "\n".join(f"| {WHAT[name]} | {seconds[name]:.0f} |" for name in seconds)
+    beside = BESIDE if record["total"] < sum(seconds.values()) - 1 else ""
     facts = {k: record[k] for k in ("date", "system", "cores", "python")}
-    return TEXT.format(versions=versions, steps=steps, total=record["total"], **facts)
+    return TEXT.format(
+        versions=versions, steps=steps, total=record["total"], beside=beside, **facts
+    )
 
 
 def main(argv: list[str]) -> int:

@@ -43,6 +43,23 @@ def check_machine(venv: Path) -> None:
         stop(f"{GIB_NEEDED} GiB of free disk are needed, here are {free:.1f}")
 
 
+def works(python: Path, *words: str) -> bool:
+    """Whether this Python is there and can do this."""
+    try:
+        return subprocess.run([str(python), *words], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def clear(venv: Path) -> None:
+    """Remove an environment that was left half-made, and nothing else."""
+    if not venv.exists() or not any(venv.iterdir()):
+        return
+    if venv.is_symlink() or not (venv / "pyvenv.cfg").exists():
+        stop(f"{venv} is in the way and is no environment: remove it, or name another folder")
+    shutil.rmtree(venv)
+
+
 def main() -> None:
     """Make the environment."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -61,11 +78,13 @@ def main() -> None:
     )
     uv = shutil.which("uv")
     if uv:
-        if not python.exists():
+        if not works(python, "-c", ""):
+            clear(venv)  # by hand: older versions of uv have no --clear
             run([uv, "venv", "-q", "--seed", "--python", sys.executable, str(venv)])
         run([uv, "pip", "install", "-q", "--compile-bytecode", "--python", str(python), *what])
     else:
-        if not python.exists():
+        if not works(python, "-m", "pip", "--version"):
+            clear(venv)
             run([sys.executable, "-m", "venv", str(venv)])
         run([str(python), "-m", "pip", "install", "-q", *what])
     (venv / ".installed").touch()
