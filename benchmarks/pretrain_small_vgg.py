@@ -43,9 +43,9 @@ RECIPE: dict[str, Any] = {
     "small_size": 24,  # side of the images at first, when seeing little is enough
     "small_epochs": 24,  # how many of the epochs,
     "lr_share": 0.3,  # in which the rates fall to this share of the first; later to 0
-    "restarts": (34, 58),  # after these epochs the rates rise again
+    "restart": 34,  # after this epoch the rates rise again
     "restart_share": 0.25,  # to this share of the first, and fall to 0 once more,
-    "cutout": (8, 12),  # while each image loses a square of this side, against learning by heart
+    "cutout": 8,  # while each image loses a square of this side, against learning by heart
     "average": 9,  # the mean of the weights after so many last epochs is the result
 }
 
@@ -66,24 +66,13 @@ def optimizers_for(model: nn.Module) -> list[torch.optim.Optimizer]:
 
 
 def rate_share(at: float, epochs: int) -> float:
-    """Learning rate after so many epochs, as a share of the first one: straight lines."""
-    bend, low, restarts = RECIPE["small_epochs"], RECIPE["lr_share"], RECIPE["restarts"]
+    """Learning rate after so many epochs, as a share of the first one: three straight lines."""
+    bend, low, restart = RECIPE["small_epochs"], RECIPE["lr_share"], RECIPE["restart"]
     if at < bend:
         return 1 - (1 - low) * at / bend
-    start, share = bend, low
-    for end in (*restarts, epochs):
-        if at < end:
-            return share * (end - at) / (end - start)
-        start, share = end, RECIPE["restart_share"]
-    return 0.0
-
-
-def cutout_side(epoch: int) -> int:
-    """Side of the square that each image loses in this epoch, counted from 0."""
-    sides = [
-        side for end, side in zip(RECIPE["restarts"], RECIPE["cutout"], strict=True) if end <= epoch
-    ]
-    return sides[-1] if sides else 0
+    if at < restart:
+        return low * (restart - at) / (restart - bend)
+    return RECIPE["restart_share"] * (epochs - at) / (epochs - restart)
 
 
 def set_rates(optimizers: list[torch.optim.Optimizer], share: float) -> None:
@@ -132,8 +121,8 @@ def train_epoch(
         chosen = order[step * batch : (step + 1) * batch][processes.rank :: processes.world]
         flip = first[chosen] ^ bool(epoch % 2)
         x = augment(normalise(images.x[chosen]), flip, RECIPE["shift"], generator)
-        if hidden := cutout_side(epoch):
-            x = cutout(x, hidden, generator)
+        if epoch >= RECIPE["restart"]:
+            x = cutout(x, RECIPE["cutout"], generator)
         y = images.y[chosen]
         if size != SIZE:
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
@@ -255,7 +244,7 @@ def main(arguments: list[str] | None = None) -> None:
     source.add_argument("--data", help="folder with train/<class>/ and val/<class>/")
     source.add_argument("--torchvision", help="folder of torchvision's CIFAR-10")
     parser.add_argument("--note", default="", help="sentence about the data, for the card")
-    parser.add_argument("--epochs", type=int, default=88)
+    parser.add_argument("--epochs", type=int, default=58)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hold-out", type=float, default=0.04, help="share of train")
     parser.add_argument("--out", required=True, help="folder for the checkpoint")
@@ -265,9 +254,9 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     if args.quick:
         args.epochs = 3
-        RECIPE.update(batch=16, small_epochs=1, restarts=(1, 2), average=2)
-    if args.epochs <= (last := RECIPE["restarts"][-1]):
-        parser.error(f"--epochs must be more than {last}, those before the last restart")
+        RECIPE.update(batch=16, small_epochs=1, restart=2, average=2)
+    if args.epochs <= RECIPE["restart"]:
+        parser.error(f"--epochs must be more than {RECIPE['restart']}, those before the restart")
     processes = distributed.start("cpu")
     training, held_out = hold_out(read("train", args.data, args.torchvision), args.hold_out)
     model, history = train(args, training, held_out)

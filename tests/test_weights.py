@@ -274,32 +274,15 @@ def test_cutout_hides_one_square_in_each_image():
     assert x.min() == 1  # what is given stays
 
 
-def test_rates_fall_along_straight_lines_and_rise_at_each_restart(recipe):
-    recipe.update(small_epochs=13, lr_share=0.25, restarts=(20, 30), restart_share=0.5)
-    at = (0, 6.5, 13, 16.5, 20, 25, 30, 32, 34)
-    shares = [pretrain.rate_share(epoch, 34) for epoch in at]
-    assert shares == pytest.approx([1, 0.625, 0.25, 0.125, 0.5, 0.25, 0.5, 0.25, 0])
+def test_rates_fall_along_three_lines(recipe):
+    recipe.update(small_epochs=13, lr_share=0.25, restart=20, restart_share=0.5)
+    shares = [pretrain.rate_share(at, 30) for at in (0, 6.5, 13, 16.5, 20, 25, 30)]
+    assert shares == pytest.approx([1, 0.625, 0.25, 0.125, 0.5, 0.25, 0])
     weight = torch.nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([weight], lr=0.4)
     for share in (1.0, 0.5, 0.25):  # of the first rate, not of the last
         pretrain.set_rates([optimizer], share)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.4 * share)
-
-
-def test_each_restart_cuts_its_own_squares(recipe, folder, tmp_path, monkeypatch):
-    recipe.update(batch=16, small_epochs=1, restarts=(1, 3), cutout=(4, 6), average=1)
-    assert [pretrain.cutout_side(epoch) for epoch in range(5)] == [0, 4, 4, 6, 6]
-    sides = []
-
-    def spy(x, side, generator):
-        sides.append(side)
-        return x
-
-    monkeypatch.setattr(pretrain, "cutout", spy)
-    images = small_vgg_data.read("train", str(folder), None)
-    args = argparse.Namespace(epochs=5, seed=0, hold_out=0.1, out=str(tmp_path))
-    pretrain.train(args, *small_vgg_data.hold_out(images, 0.1))
-    assert list(dict.fromkeys(sides)) == [4, 6]
 
 
 def test_the_mean_of_the_last_weights_is_the_result(folder, tmp_path, recipe, monkeypatch):
@@ -310,7 +293,7 @@ def test_the_mean_of_the_last_weights_is_the_result(folder, tmp_path, recipe, mo
         return real(model, images)
 
     monkeypatch.setattr(pretrain, "evaluate", spy)
-    recipe.update(batch=16, small_epochs=1, restarts=(1, 2), average=2)
+    recipe.update(batch=16, small_epochs=1, restart=2, average=2)
     images = small_vgg_data.read("train", str(folder), None)
     args = argparse.Namespace(epochs=3, seed=0, hold_out=0.1, out=str(tmp_path))
     model, _ = pretrain.train(args, *small_vgg_data.hold_out(images, 0.1))
