@@ -90,7 +90,8 @@ def max_pool2d_backward(dy: Array, cache: MaxPool2dCache) -> Array:
     xp = namespace("max_pool2d_backward", x=x, dy=dy)
     check_shape("max_pool2d_backward", "dy", dy, y.shape)
     if not is_floating(xp, x):
-        raise TypeError(f"max_pool2d_backward: x must hold floating-point numbers, got {x.dtype}")
+        where = "max_pool2d_backward"
+        raise TypeError(f"{where}: x must hold floating-point numbers, got {x.dtype}")
     dx = xp.zeros(x.shape, dtype=x.dtype, device=x.device)
     for images in _image_groups(x):
         winner = _winners(xp, x[images, ...], y[images, ...], window)
@@ -105,12 +106,14 @@ def max_pool2d_backward(dy: Array, cache: MaxPool2dCache) -> Array:
 def _winners(xp: Any, x: Array, y: Array, window: Window) -> Array:
     """Number of the pixel that is the maximum of each window, (n, C, OH, OW): 0 for the first."""
     count = window.kernel[0] * window.kernel[1]
-    winner = xp.zeros(y.shape, dtype=xp.uint8 if count < 256 else xp.int64, device=y.device)
+    whole = xp.uint8 if count < 256 else xp.int64
+    winner = xp.zeros(y.shape, dtype=whole, device=y.device)
     searching = xp.ones(y.shape, dtype=xp.bool, device=y.device)
-    padded = pad(xp, x, window.pads, float("nan"))  # NaN equals no maximum, not even minus infinity
+    # A border of NaN equals no maximum, not even minus infinity.
+    padded = pad(xp, x, window.pads, float("nan"))
     for _, _, h, w in taps(window):
         searching &= padded[:, :, h, w] != y
-        winner += xp.asarray(searching, dtype=winner.dtype)  # not this one: one further
+        winner += xp.asarray(searching, dtype=whole)  # not this one: one further
     if xp.any(searching):  # y is NaN: its last NaN
         is_nan = xp.isnan(pad(xp, x, window.pads))
         for number, (_, _, h, w) in enumerate(taps(window)):
@@ -118,7 +121,8 @@ def _winners(xp: Any, x: Array, y: Array, window: Window) -> Array:
         lost = winner == count
         if xp.any(lost & (y != _lowest(xp, x))):
             raise ValueError("max_pool2d_backward: y is no longer what max_pool2d_forward returned")
-        winner[lost] = 0  # a dilated window may meet the border alone, which is cropped away
+        # A dilated window may meet the border alone, which is cropped away.
+        winner[lost] = 0
     return winner
 
 
@@ -129,8 +133,8 @@ def _give(xp: Any, dy: Array, winner: Array, dpadded: Array, window: Window) -> 
         for number, (_, _, h, w) in enumerate(pixels):
             dpadded[:, :, h, w] += xp.where(winner == number, dy, 0)
         return
-    # NumPy can add by index, which is faster. A winner's index in the flat dpadded counts
-    # channels, the corner of the window in its channel, and the steps from there.
+    # NumPy can add by index, which is faster. A winner's index in the flat dpadded
+    # counts channels, the corner of the window there, and the steps from it.
     n, c, height, width = dpadded.shape
     (oh, ow), (down, across) = window.size, window.stride
     steps = np.array([h.start * width + w.start for _, _, h, w in pixels])
