@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from cifar_data import augment, normalise, pretend, read
-from gpu_timing import parser, prepare, record, save
+from gpu_timing import parser, prepare, record, save, typed
 from torch import nn
 
 
@@ -53,7 +53,7 @@ class Net(nn.Module):
                 module.reset_parameters()
             if isinstance(module, nn.Conv2d) and module is not self.white:
                 nn.init.dirac_(module.weight[: module.in_channels])
-        patches = F.unfold(x[:5000].float(), 2).transpose(1, 2).reshape(-1, 12)
+        patches = F.unfold(x[:: max(1, len(x) // 5000)].float(), 2).transpose(1, 2).reshape(-1, 12)
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
         filters = (vectors / (values + 5e-4).sqrt()).T.reshape(12, 3, 2, 2)
         self.white.weight.copy_(torch.cat([filters, -filters]))
@@ -126,8 +126,8 @@ def main() -> int:
     x, y = x[:: -(-len(x) // args.train)], y[:: -(-len(y) // args.train)]
     net = Net(args.widths).to(device, memory_format=torch.channels_last)
     run = torch.compile(net) if args.compile else net
-    body = {k: getattr(args, k) for k in (*numbers, "widths", "compile")}
-    body |= {"parameters": sum(w.numel() for w in net.parameters()), "runs": []}
+    body = {k: getattr(args, k) for k in (*numbers, "widths", "compile")} | {"runs": []}
+    body |= {"options": typed(p, args), "parameters": sum(w.numel() for w in net.parameters())}
     text = "seconds from bytes on the device to the last answer on val, without the rehearsal"
     for seed in range(-1, args.seeds):  # the first is the rehearsal
         torch.manual_seed(seed)

@@ -1,6 +1,6 @@
 """Let a larger network teach SmallVGG, after pretrain_small_vgg.py, and write weights and card.
 
-torchrun --nproc-per-node 2 benchmarks/distil_small_vgg.py --data FOLDER --start RUN --out RUN2
+torchrun --nproc-per-node 2 benchmarks/distil_small_vgg.py --data FOLDER --pretrained RUN --out RUN2
 ... --report data/weights --json data/measured/small_vgg.json                       and report
 
 FOLDER (or --torchvision ROOT) and --hold-out as for pretrain_small_vgg.py, whose folder RUN holds
@@ -14,6 +14,7 @@ Source: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Ne
 from __future__ import annotations
 
 import argparse
+import copy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,12 +37,13 @@ TEACHER: dict[str, Any] = {
     "average": 1,  # last epochs
 }
 STUDENT: dict[str, Any] = {
-    "epochs": 12,
+    "epochs": 9,
     "small_epochs": 0,
+    "pairs": True,  # each view beside its mirror image
     "share": 0.25,  # of the first learning rates, to start with; they fall to 0
     "temperature": 2.0,
     "labels": 0.2,  # share of the labels in the loss; the rest is the teacher's
-    "average": 4,  # last epochs
+    "average": 3,  # last epochs
 }
 
 
@@ -78,13 +80,19 @@ class Teacher(nn.Module):
         return self.head(self.stages(self.first(x)).mean((2, 3)))
 
 
-def lesson(teacher: nn.Module) -> first.Loss:
-    """The student's loss, of views x, its logits and labels y."""
+def lesson(teachers: list[nn.Module]) -> first.Loss:
+    """The student's loss, of views x, its logits and labels y.
+
+    The second half of the views are the mirror images of the first half. What the student is told
+    of both is the mean of the teachers' probabilities for both.
+    """
     heat, labels = STUDENT["temperature"], STUDENT["labels"]
 
     def loss_of(x: torch.Tensor, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            target = (teacher(x) / heat).softmax(1)
+            told = torch.stack([(teacher(x) / heat).softmax(1) for teacher in teachers])
+            both = told.view(len(teachers), 2, len(x) // 2, -1).mean((0, 1))
+            target = torch.cat([both, both])
         # Cross-entropy with soft targets has the gradient of the divergence between the two. Times
         # the square of the temperature, this gradient is about as long as at temperature 1.
         taught = heat**2 * F.cross_entropy(logits / heat, target)
@@ -109,7 +117,17 @@ def train(
 
     def one(optimizers: list[torch.optim.Optimizer], epoch: int) -> dict[str, float]:
         size = first.RECIPE["small_size"] if epoch < plan["small_epochs"] else SIZE
-        return first.train_epoch(model, optimizers, training, args.seed, epoch, rate, loss_of, size)
+        return first.train_epoch(
+            model,
+            optimizers,
+            training,
+            args.seed,
+            epoch,
+            rate,
+            loss_of,
+            size,
+            pairs=plan.get("pairs", False),
+        )
 
     settings = {"seed": args.seed, "hold_out": args.hold_out, **plan}
     file = Path(args.out) / f"{name}.pt"
@@ -128,9 +146,9 @@ class Taught(NamedTuple):
 
 def teach(args: argparse.Namespace, sets: tuple[Images, Images]) -> Taught:
     """Train the teacher, then the student with it, or go on from their checkpoints."""
-    file = Path(args.start) / "checkpoint.pt"
+    file = Path(args.pretrained) / "checkpoint.pt"
     if not file.is_file():
-        raise SystemExit(f"{file} is not there: --start takes --out of pretrain_small_vgg.py")
+        raise SystemExit(f"{file} is not there: --pretrained takes --out of pretrain_small_vgg.py")
     start, classes = checkpoint.load(file), len(sets[0].classes)
     torch.manual_seed(args.seed)
     teacher = Teacher(classes).to(memory_format=torch.channels_last)
@@ -141,7 +159,8 @@ def teach(args: argparse.Namespace, sets: tuple[Images, Images]) -> Taught:
     student = SmallVGG(classes).to(memory_format=torch.channels_last)
     student.load_state_dict(start["mean"])
     first.measure_statistics(student, sets[0])
-    history = train("student", student, sets, args, STUDENT, lesson(teacher))
+    former = copy.deepcopy(student).eval()
+    history = train("student", student, sets, args, STUDENT, lesson([teacher, former]))
     before = start["history"]
     rows = [{**row, "epoch": row["epoch"] + len(before)} for row in history.rows]
     seconds = sum(lessons["seconds"])
@@ -151,7 +170,7 @@ def teach(args: argparse.Namespace, sets: tuple[Images, Images]) -> Taught:
 def main(arguments: list[str] | None = None) -> None:
     """Teach; with --report, evaluate the saved file on val and write everything."""
     parser = first.options(__doc__ or "")
-    parser.add_argument("--start", required=True, help="--out of pretrain_small_vgg.py")
+    parser.add_argument("--pretrained", required=True, help="--out of pretrain_small_vgg.py")
     args = parser.parse_args(arguments)
     if args.quick:
         first.RECIPE.update(batch=16)
@@ -162,7 +181,7 @@ def main(arguments: list[str] | None = None) -> None:
     epochs = taught.settings["epochs"]
     commands = [
         first.command("pretrain_small_vgg", args, f"--epochs {epochs} --out RUN"),
-        first.command("distil_small_vgg", args, "--start RUN --out RUN2", first.REPORT),
+        first.command("distil_small_vgg", args, "--pretrained RUN --out RUN2", first.REPORT),
     ]
     facts = {
         "command": "\n".join(commands),

@@ -41,6 +41,17 @@ def parser(text: str, name: str) -> argparse.ArgumentParser:
     return p
 
 
+def typed(p: argparse.ArgumentParser, args: argparse.Namespace) -> str:
+    """The options that are not at their defaults, as they are typed; no name of a folder."""
+    words = []
+    for name, value in vars(args).items():
+        if name in ("device", "json") or value == p.get_default(name):
+            continue
+        values = value if isinstance(value, list) else [] if value is True else [value]
+        words += [f"--{name}", *("FOLDER" if name == "data" else str(v) for v in values)]
+    return "".join(f"{word} " for word in words)
+
+
 def pick(name: str) -> torch.device:
     """The device of that name, or of "auto"; the program ends where there is no such device."""
     cuda = torch.cuda.is_available()
@@ -168,7 +179,10 @@ def prepare(args: argparse.Namespace) -> torch.device:
 
 
 def record(what: str, how: str, name: str, device: torch.device, **body: Any) -> dict[str, Any]:
-    """A record of this run: what, how, when, on what, and the numbers."""
+    """A record of this run: what, how, when, on what, and the numbers.
+
+    ``file`` in body is the record's name where it differs, ``options`` what else was typed.
+    """
     versions = {"python": platform.python_version()}
     versions |= {n: metadata.version(n) for n in ("numpy", "torch")}
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
@@ -179,7 +193,7 @@ def record(what: str, how: str, name: str, device: torch.device, **body: Any) ->
     return {
         "what": what,
         "how": how,
-        "command": f"python benchmarks/{name}.py --device {device.type} "
+        "command": f"python benchmarks/{name}.py --device {device.type} {body.pop('options', '')}"
         f"--json data/measured/{body.pop('file', name)}.json",
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": machine,

@@ -116,6 +116,7 @@ def train_epoch(
     loss_of: Loss,
     size: int = SIZE,
     hidden: int = 0,
+    pairs: bool = False,
 ) -> dict[str, float]:
     """One pass over the images; which image comes when depends on seed and epoch alone.
 
@@ -129,6 +130,8 @@ def train_epoch(
         loss_of: Scalar of views (N, 3, size, size), logits and labels.
         size: Side that the views are shrunk to.
         hidden: Side of the square cut out of each view; 0 for none.
+        pairs: Whether each batch has half as many views, and then the mirror image of each; so a
+            pass sees half of the images.
     """
     model.train()
     processes = distributed.start("cpu")
@@ -141,12 +144,15 @@ def train_epoch(
     sums = distributed.zeros(3, torch.device("cpu"))  # loss, correct, examples
     for step in range(steps):
         set_rates(optimizers, rate(epoch + step / steps))
-        chosen = order[step * batch : (step + 1) * batch][processes.rank :: processes.world]
+        chosen = order[step * batch : (step + 1) * batch : 1 + pairs]
+        chosen = chosen[processes.rank :: processes.world]
         flip = first[chosen] ^ bool(epoch % 2)
         x = augment(normalise(images.x[chosen]), flip, RECIPE["shift"], generator)
         if hidden:
             x = cutout(x, hidden, generator)
         y = images.y[chosen]
+        if pairs:
+            x, y = torch.cat([x, x.flip(3)]), torch.cat([y, y])
         if size != SIZE:
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
         x = x.contiguous(memory_format=torch.channels_last)

@@ -20,7 +20,7 @@ from typing import Any
 
 import roofline
 import torch
-from gpu_timing import in_turns, parser, prepare, record, save, tf32
+from gpu_timing import in_turns, parser, prepare, record, save, tf32, typed
 from torch import nn
 
 from cnnlib.pytorch import models
@@ -266,6 +266,7 @@ def main() -> int:
                 gflop_per_image={"inference": forward / 1e9, "training": both / 1e9},
                 bf16_peak_gflops=peak,
                 rows=rows,
+                options=typed(p, args),
             )
             save(args.json, result)  # after every row: whoever stops it early keeps what there is
     return 1 if all("error" in row for row in rows) else 0

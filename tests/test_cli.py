@@ -23,7 +23,8 @@ from PIL import Image
 from cnnlib import datasets
 from cnnlib._cli import looking, main, training
 from cnnlib._cli.sources import Pictures, Source
-from cnnlib.pytorch import checkpoint, models, pretrained, runs
+from cnnlib.pytorch import checkpoint, finetune, models, pretrained, runs
+from cnnlib.pytorch.evaluate import Evaluation
 from cnnlib.pytorch.history import History
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +48,15 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     assert captured.err.count("\n") == 1, captured.err
     assert captured.err.startswith("cnnlib: ")
     return captured.err.removeprefix("cnnlib: ").strip()
+
+
+def strict(text: str) -> Any:
+    """What JSON says, read as other programs read it: NaN and Infinity are no JSON."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def picture(hue: int, seed: int, height: int, width: int) -> Image.Image:
@@ -281,6 +291,7 @@ def test_what_was_tuned_is_measured_and_used(
     assert run("evaluate", "--model", tuned, "--part", "all") == 0
     table = capsys.readouterr().out
     assert "on 30 examples" in table
+    assert table.startswith("all: loss ")
     assert [line.split()[0] for line in table.splitlines()[1:]] == ["class", "blue", "red"]
     assert run("evaluate", "--model", tuned, "--data", "road-signs") == 1
     assert "other classes" in error_line(capsys)
@@ -348,6 +359,115 @@ def test_all_pictures_are_measured_without_a_split(
     assert len(digits) == 1797
 
 
+def test_other_pictures_are_all_measured(
+    tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a run's own folder the validation part, of another one everything; and it is said."""
+    for hue, name in ((0, "red"), (2, "blue")):
+        (tmp_path / name).mkdir()
+        for k in range(10):
+            picture(hue, k, 40, 40).save(tmp_path / name / f"{k}.png")
+    for words, part, count in (
+        (["--data", tmp_path], "all", 20),
+        (["--data", tmp_path, "--part", "val"], "val", 4),
+        ([], "val", 6),
+    ):
+        assert run("evaluate", "--model", tuned, *words, "--json") == 0
+        report = json.loads(capsys.readouterr().out)
+        assert (report["part"], report["examples"]) == (part, count)
+        assert run("evaluate", "--model", tuned, *words) == 0
+        assert capsys.readouterr().out.startswith(f"{part}: loss ")
+
+
+def test_pictures_that_changed_are_not_taken_for_the_run_s_own(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One file more, and pictures that were trained on would stand in the validation part."""
+    folder, out = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(photographs, folder)
+    assert run("finetune", "--data", folder, "--out", out, *TINY) == 0
+    assert run("evaluate", "--model", out) == 0
+
+    before = {path: path.read_bytes() for path in out.iterdir()}
+
+    def refused(what: str) -> None:
+        for words in (["evaluate", "--model", out], ["finetune", "--resume", out]):
+            capsys.readouterr()
+            assert run(*words) == 1
+            text = capsys.readouterr().err
+            assert f"error: the pictures in {folder} have changed since the training: " in text
+            assert what in text
+            assert (f": --data {folder}" in text) == (words[0] == "evaluate")
+        assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+    (folder / "red" / "plain.jpg").rename(folder / "red" / "zzz.jpg")
+    refused("train has others")
+    (folder / "red" / "zzz.jpg").rename(folder / "red" / "plain.jpg")
+    picture(0, 0, 40, 40).save(folder / "red" / "0.png")
+    refused("train had 24, has 25")
+    assert run("evaluate", "--model", out, "--part", "all", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["examples"] == 31
+
+    config = json.loads((out / "config.json").read_text())
+    assert {name: part["count"] for name, part in config.pop("pictures").items()} == {
+        "train": 24,
+        "val": 6,
+    }
+    (out / "config.json").write_text(json.dumps(config))  # as runs were before
+    assert run("evaluate", "--model", out) == 0
+    (folder / "red" / "0.png").unlink()
+    assert run("finetune", "--resume", out, "--quiet") == 0
+
+
+def test_a_probe_sees_other_variants_in_every_epoch(
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Features are kept only where a picture is the same in every epoch."""
+
+    def keep(*_: Any, **__: Any) -> None:
+        raise RuntimeError("kept")
+
+    monkeypatch.setattr(finetune, "cache_features", keep)
+    words = ["finetune", "--data", photographs, "--method", "probe", *TINY, "--out"]
+    assert run(*words, tmp_path / "varied") == 0
+    assert run(*words, tmp_path / "same", "--no-augment") == 1
+    assert "RuntimeError: kept" in capsys.readouterr().err
+
+
+def test_numbers_that_are_none_are_null(
+    tuned: Path,
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """NaN and infinity, which JSON does not know, of a training that failed."""
+    wild = Evaluation(float("inf"), 0.5, float("nan"), 6)
+    monkeypatch.setattr(training, "evaluate", lambda *_: wild)
+    words = ["--data", photographs, "--model", "small_cnn", "--out", tmp_path / "run"]
+    assert run("train", *words, *TINY) == 0
+    report = strict((tmp_path / "run" / "report.json").read_text())
+    assert report["val"] == {"examples": 6, "loss": None, "accuracy": 0.5, "top5": None}
+
+    shutil.copytree(tuned, tmp_path / "wild")
+    model, _, _ = runs.load(tuned)
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    runs.save_weights(tmp_path / "wild", model)
+    capsys.readouterr()
+    assert run("evaluate", "--model", tmp_path / "wild", "--json") == 0
+    assert strict(capsys.readouterr().out)["loss"] is None
+    words = [photographs / "red" / "plain.jpg", "--model", tmp_path / "wild"]
+    assert run("predict", *words, "--json") == 0
+    (image,) = strict(capsys.readouterr().out)["images"]
+    assert {p["probability"] for p in image["predictions"]} == {None}
+    assert run("predict", *words) == 0
+    assert "nan" in capsys.readouterr().out
+
+
 def test_a_fine_tuned_network_can_be_fine_tuned(
     tuned: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -398,25 +518,39 @@ def test_folders_that_are_split_already(
     ("parts", "counts"),
     [
         (["train", "test"], {"train": 24, "val": 6, "test": 30}),
-        (["train", "valid"], {"train": 30, "val": 30}),
+        (["train", "valid"], {"train": 28, "val": 30, "test": 2}),
         (["train", "validation", "test"], {"train": 30, "val": 30, "test": 30}),
-        (["red", "train"], {"train": 48, "val": 12}),  # a class called train
+        (["red", "train"], {"train": 42, "val": 12, "test": 6}),  # a class called train
     ],
 )
 def test_names_of_parts(
     photographs: Path, tmp_path: Path, parts: list[str], counts: dict[str, int]
 ) -> None:
-    """Without val/, its share comes from train/; test/ is never trained on."""
+    """Without val/ or test/, its share comes from train/; test/ is never trained on."""
     for part in parts:
         shutil.copytree(photographs, tmp_path / part)
-    pictures = Pictures(Source(str(tmp_path), 0, 0.2, 0.1 if "test" in parts else 0.0, 0))
+    pictures = Pictures(Source(str(tmp_path), 0, 0.2, 0.1, 0))
     found = {name: len(pictures.need(name, str)) for name in pictures._parts}
     assert found == counts
     assert list(found) == list(counts)
     assert (pictures.classes == ["blue", "red"]) == ("red" not in parts)
+    assert pictures.own_test == ("test" in parts)
     if "test" in parts:
         test = pictures._parts["test"]
         assert all("test" in path.relative_to(tmp_path).parts for path, _ in test.samples)
+
+
+def test_a_test_part_and_a_share_for_one_do_not_go_together(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("train", "test"):
+        shutil.copytree(photographs, tmp_path / "data" / part)
+    for source in (tmp_path / "data", "digits"):
+        words = ["--data", source, "--model", "small_cnn", "--out", tmp_path / "run"]
+        assert run("train", *words, *TINY, "--test-share", 0.1) == 1
+        message = f"error: {source} has a test part of its own: --test-share must be 0"
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("batch_size", "left_out"), [(23, True), (8, False)])
@@ -695,6 +829,10 @@ def test_a_network_has_the_classes_it_was_drawn_for(
 def test_summary_of_a_run(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("summary", tuned, "--json") == 0
     assert json.loads(capsys.readouterr().out)["input"] == [3, 32, 32]
+    assert run("summary", tuned, "--classes", 7) == 1
+    assert (
+        error_line(capsys) == f"error: --classes must be left out with a run, {tuned} has its own"
+    )
 
 
 def test_bench_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

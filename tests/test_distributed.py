@@ -91,6 +91,9 @@ def test_weights_and_running_statistics_are_the_same_everywhere(both):
     assert seen["weights"][0] == seen["weights"][1]
     assert seen["buffers"][0] == seen["buffers"][1]
     assert any(seen["buffers"][0])
+    alone = both[1]["alone"]["buffers"]  # without validation data, too
+    assert alone[0] == alone[1]
+    assert any(alone[0])
 
 
 @pytest.mark.slow

@@ -360,6 +360,25 @@ def test_cached_features_give_the_same_probe(name: str) -> None:
     assert losses[1] == pytest.approx(others[1], rel=1e-10)
 
 
+@pytest.mark.parametrize("cache", [True, False])
+def test_after_a_probe_dropout_sleeps(cache: bool) -> None:
+    """The whole network is in evaluation mode, and measuring it does not change that."""
+    model = models.build("small_vgg", classes=4)
+    finetune.replace_head(model, 4, dropout=0.5)
+    train = pictures(12, size=32)
+    finetune.linear_probe(model, train, None, CONFIG, batch_size=8, cache=cache, **QUIET)
+    assert not any(m.training for m in model.modules())
+
+
+def test_a_new_head_takes_the_mode_of_the_model() -> None:
+    x = torch.randn(2, 3, 32, 32)
+    for training in (True, False):
+        model = models.build("small_vgg", classes=4).train(training)
+        new = finetune.replace_head(model, 3, hidden=16, dropout=0.5)
+        assert {m.training for m in new.modules()} == {training}
+    assert torch.equal(model(x), model(x))
+
+
 def test_cached_features_are_what_the_head_takes() -> None:
     model, pics = small(), pictures(10)
     finetune.freeze(model)
@@ -527,6 +546,23 @@ def test_small_vgg_comes_from_a_checkout_or_from_the_package(
     assert changed(state(model), loaded) == set()
     assert (recipe.size, recipe.mean) == (32, data.CIFAR10_MEAN)
     assert recipe.classes[3] == "cat"
+
+
+def test_pictures_are_resized_as_torchvision_does_for_these_weights() -> None:
+    for weights, wanted in (
+        (torchvision.models.EfficientNet_B0_Weights.IMAGENET1K_V1, "bicubic"),
+        (torchvision.models.VGG16_Weights.IMAGENET1K_V1, "bilinear"),
+    ):
+        recipe = pretrained._recipe(weights)
+        assert recipe.interpolation == wanted
+        assert pretrained.Recipe.from_dict(recipe.to_dict()) == recipe
+        image = torch.randint(100, 156, (3, 300, 280), dtype=torch.uint8)
+        given = weights.transforms(antialias=True)(image)
+        ours = recipe.transform()(image).as_subclass(torch.Tensor)
+        # Bytes are rounded: at most one level off, over the smallest deviation.
+        assert torch.allclose(ours, given, atol=1.01 / 255 / 0.224)
+    old = {k: v for k, v in recipe.to_dict().items() if k != "interpolation"}
+    assert pretrained.Recipe.from_dict(old).interpolation == "bilinear"  # of an older run
 
 
 def test_recipes_travel_as_json() -> None:

@@ -368,6 +368,33 @@ def test_the_first_layer_whitens_and_the_others_start_as_identities():
     assert not net.body[1][2].weight.requires_grad
 
 
+def test_the_first_layer_sees_all_classes():
+    """Pictures come class by class from folders: the first ones are all of one kind."""
+    torch.manual_seed(0)
+    smooth = torch.randn(5000, 3, 1, 1).expand(-1, -1, 8, 8)
+    x = torch.cat([smooth, torch.randn(5000, 3, 8, 8)])
+    net = cifar_speed.Net([24, 32, 32])
+    net.restart(x)
+    half = net.white(x[::20]).detach()[:, :12].transpose(0, 1).reshape(12, -1)
+    assert half.var(1).max() < 2
+
+
+def test_the_command_in_a_record_says_what_was_typed():
+    p = gpu_timing.parser("", "x")
+    p.add_argument("--data")
+    p.add_argument("--batch", type=int, default=5)
+    p.add_argument("--widths", type=int, nargs=2, default=[1, 2])
+    given = ["--data", "secret", "--device", "cpu", "--widths", "3", "4", "--quick"]
+    options = gpu_timing.typed(p, p.parse_args(given))
+    assert options == "--quick --data FOLDER --widths 3 4 "
+    made = gpu_timing.record("a", "b", "x", torch.device("cpu"), options=options)
+    assert made["command"] == (
+        "python benchmarks/x.py --device cpu --quick --data FOLDER --widths 3 4 "
+        "--json data/measured/x.json"
+    )
+    assert "options" not in made
+
+
 def test_cifar_speed_keeps_every_seed(monkeypatch, tmp_path):
     scores = iter([0.1, 0.9])  # rehearsal, seed 0, stop
 

@@ -226,6 +226,41 @@ def test_soft_labels_and_a_loss_of_ones_own():
     assert row["train_loss"] == pytest.approx(2 * row["val_loss"])  # measured without it
 
 
+def test_a_loss_that_averages_by_itself_is_refused():
+    """It would be divided by the size of the batch once more."""
+    model = network()
+    with pytest.raises(ValueError, match=r"one value per example, \(8,\), got \(\)"):
+        quiet(model, loader(), loss=nn.CrossEntropyLoss())
+    assert difference(model, network()) == 0
+
+
+def test_of_equal_logits_the_first_class_comes_first():
+    """As everywhere else: topk may take any of them."""
+    same = DataLoader(TensorDataset(torch.zeros(100, 10), torch.zeros(100).long()), 30)
+    result = evaluate(nn.Identity(), same)
+    assert (result.accuracy, result.top5) == (1, 1)
+    last = DataLoader(TensorDataset(torch.zeros(100, 10), torch.full((100,), 5)), 30)
+    assert evaluate(nn.Identity(), last).top5 == 0
+    coarse = torch.randn(400, 200, generator=torch.Generator().manual_seed(0)).bfloat16().float()
+    y = torch.randint(200, (400,), generator=torch.Generator().manual_seed(1))
+    y[::2] = coarse[::2].argmax(1)
+    result = evaluate(nn.Identity(), DataLoader(TensorDataset(coarse, y), 50))
+    assert result.accuracy == metrics.accuracy(coarse.numpy(), y.numpy())
+    assert result.top5 == metrics.top_k_accuracy(coarse.numpy(), y.numpy(), 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8])
+def test_labels_of_any_whole_numbers(dtype):
+    x, y = examples().tensors
+    results = []
+    for labels in (y, y.to(dtype)):
+        batches, model = DataLoader(TensorDataset(x, labels), 8), network()
+        row = quiet(model, batches, batches, TrainConfig(epochs=1)).rows[0]
+        results.append(([row["train_loss"], row["val_loss"]], model[0].weight))
+    assert results[0][0] == results[1][0]
+    assert torch.equal(results[0][1], results[1][1])
+
+
 def test_soft_labels_are_measured():
     x, y = examples(classes=3).tensors
     model, hard = network(), evaluate(network(), loader())
@@ -400,6 +435,17 @@ def test_the_order_follows_from_seed_and_epoch_alone():
     assert order(1, 2) != first
 
 
+def test_the_order_without_batches_of_the_loader_follows_from_the_seed_too():
+    batches = DataLoader(examples(12), batch_size=None, shuffle=True)
+    orders = []
+    for drawn in (0, 5):
+        torch.rand(drawn)
+        with fixed_order(batches, 0, 0):
+            orders.append([float(x.sum()) for x, _ in batches])
+        assert batches.sampler.generator is None
+    assert orders[0] == orders[1] != sorted(orders[0])
+
+
 def test_our_own_loader_keeps_to_its_own_seed():
     """As the docstrings of fit and TrainConfig say."""
     orders = {}
@@ -553,6 +599,7 @@ def test_labels_that_fit_no_class_are_named():
         (y + 1, r"labels must lie in 0..2, as the model has 3 classes, got 1..3"),
         (y - 1, r"labels must lie in 0..2, .* got -1..1"),
         (y.double(), "labels must be integers, got torch.float64"),
+        (y > 0, "labels must be integers, got torch.bool"),
         (F.one_hot(y, 4), r"soft labels must be \(N, classes\) as the logits \(45, 3\), got"),
         (y[:, None, None], r"for labels \(N,\), got \(45, 3\) for \(45, 1, 1\)"),
     ]:

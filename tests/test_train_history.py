@@ -1,6 +1,7 @@
 """The history of a training prints, plots and writes itself."""
 
 import csv
+import math
 import sys
 
 import matplotlib.pyplot as plt
@@ -40,6 +41,8 @@ def test_columns_and_best(history):
     assert history["val_loss"] == [1.0, 0.5, 0.75]
     assert history.best()["epoch"] == 2
     assert history.best("accuracy")["epoch"] == 2
+    diverged = History([{**row(n), "val_loss": v} for n, v in ((1, math.nan), (2, 0.5))])
+    assert diverged.best()["epoch"] == 2
     with pytest.raises(KeyError, match="no column 'loss'"):
         history["loss"]
     with pytest.raises(ValueError, match="monitor must be loss or accuracy, got 'lr'"):

@@ -207,10 +207,10 @@ def test_teaching_goes_on_from_the_first_training(folder, tmp_path, recipe, caps
     """Weights, card and record tell of both trainings; a second call only reports."""
     same = ["--data", str(folder), "--quick", "--hold-out", "0.1"]
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
-    with pytest.raises(SystemExit, match="--start takes --out of pretrain"):
-        distil.main([*same, "--start", first, "--out", second])
+    with pytest.raises(SystemExit, match="--pretrained takes --out of pretrain"):
+        distil.main([*same, "--pretrained", first, "--out", second])
     pretrain.main([*same, "--out", first])
-    taught = [*same, "--start", first, "--out", second]
+    taught = [*same, "--pretrained", first, "--out", second]
     distil.main(taught)
     before = checkpoint.load(tmp_path / "second" / "student.pt")
     capsys.readouterr()

@@ -86,6 +86,14 @@ def who_sees_what(us: distributed.Processes) -> dict[str, Any]:
     }
 
 
+def without_validation() -> dict[str, Any]:
+    """The running statistics of the last step, which every process has of other examples."""
+    model = network(torch.float64, nn.BatchNorm2d(3))
+    loader = DataLoader(examples(torch.float64), 4, shuffle=True)
+    fit(model, loader, None, TrainConfig(epochs=1), device="cpu", progress=False)
+    return {"buffers": distributed.gather(model[1].running_mean.tolist())}
+
+
 def decisions(us: distributed.Processes) -> dict[str, Any]:
     """Rank 1 measures better and better losses, rank 0 worse: they must stop together."""
     rounds = {"n": 0}
@@ -159,6 +167,7 @@ def main(folder: Path) -> None:
         "cnnlib": equality("cnnlib", torch.float32, 4),
         "one left": equality("torch", torch.float64, 4, dropped=4),
         "seen": who_sees_what(us),
+        "alone": without_validation(),
         "decisions": decisions(us),
         "resumed": resumed(folder),
         "errors": errors(us),

@@ -74,7 +74,12 @@ Resume = Annotated[
 Images = Annotated[int, typer.Option(help="Training images that are drawn for road-signs.", min=28)]
 ValShare = Annotated[float, typer.Option(help="Share of a folder to validate on.", min=0, max=0.9)]
 TestShare = Annotated[
-    float, typer.Option(help="Share of a folder to measure on once, at the end.", min=0, max=0.9)
+    float,
+    typer.Option(
+        help="Share of a folder to measure on once, at the end; not if it has test/.",
+        min=0,
+        max=0.9,
+    ),
 ]
 BatchSize = Annotated[int, typer.Option(help="Images per step (and process).", min=1)]
 Workers = Annotated[int, typer.Option(help="Processes that load images; 0: none extra.", min=0)]
@@ -90,7 +95,8 @@ Model = Annotated[
     str, typer.Option(help="Folder of a run, or small_vgg, vgg16, resnet50, ... (ImageNet).")
 ]
 Classes = Annotated[
-    int | None, typer.Option(help="Outputs; as many as the network was drawn for.", min=1)
+    int | None,
+    typer.Option(help="Outputs; as many as the network was drawn for. Not with a run.", min=1),
 ]
 Name = Annotated[str, typer.Argument(help="small_vgg, vgg16, resnet18, ... or a run's folder.")]
 
@@ -187,7 +193,9 @@ def evaluate(
     data: Annotated[
         str | None, typer.Option(help="Other pictures than the run's own, as for train.")
     ] = None,
-    part: Annotated[Part, typer.Option(help="Which part.")] = Part.val,
+    part: Annotated[
+        Part | None, typer.Option(help="Which part; without it val, or all of --data.")
+    ] = None,
     batch_size: BatchSize = 64,
     workers: Workers = 0,
     device: Device = None,
@@ -196,7 +204,7 @@ def evaluate(
     """Measure a network: accuracy, and precision and recall of each class."""
     from cnnlib._cli import using
 
-    using.evaluate(model, data, str(plain(part)), batch_size, workers, device, json)
+    using.evaluate(model, data, plain(part), batch_size, workers, device, json)
 
 
 @app.command()

@@ -25,6 +25,8 @@ def network(name: str, classes: int | None) -> tuple[nn.Module, tuple[int, int, 
         ValueError: If there is none.
     """
     if Path(name).is_dir():
+        if classes is not None:
+            raise ValueError(f"--classes must be left out with a run, {name} has its own")
         described, recipe = runs.description(name)
         return described.build(), (len(recipe.mean), recipe.size, recipe.size)
     if name in models.names():
@@ -55,7 +57,7 @@ def summary(name: str, size: int | None, classes: int | None, stages: bool, as_j
         for r in table.rows
     ]  # fmt: skip
     total = {"parameters": table.parameters, "macs": table.macs}
-    typer.echo(json.dumps({"input": list(image), **total, "rows": rows}))
+    typer.echo(json.dumps({"input": list(image), **total, "rows": rows}, allow_nan=False))
 
 
 def bench(
@@ -109,7 +111,7 @@ def bench(
             "tflops": 2 * passes * macs * rate / 1e12,
         }
     if as_json:
-        typer.echo(json.dumps(report))
+        typer.echo(json.dumps(report, allow_nan=False))
         return
     typer.echo(f"{name}, {batch_size} images of {image}, {precision}, on {report['device']}")
     for what in ("inference", "training"):

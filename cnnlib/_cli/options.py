@@ -15,6 +15,8 @@ import typer
 
 from cnnlib.pytorch.train_config import CHOICES, TrainConfig
 
+PICTURES = "pictures"
+"""What config.json says beside the options: which pictures a run found."""
 ENUMS: dict[str, Any] = {
     name: Enum(name.title(), {c: c for c in choices}, type=str) for name, choices in CHOICES.items()
 }
@@ -116,7 +118,7 @@ def _defaults(ctx: typer.Context, path: Path) -> None:
     command = options.pop("command", ctx.info_name)
     if command != ctx.info_name:
         raise typer.BadParameter(f"{path} is of the command {command}, this is {ctx.info_name}")
-    options = {str(name).replace("-", "_"): v for name, v in options.items()}
+    options = {str(name).replace("-", "_"): v for name, v in options.items() if name != PICTURES}
     for name in options:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)

@@ -1,6 +1,8 @@
 """Where the pictures of a command come from: a folder, or a data set by name; and their parts."""
 
+import os
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +38,11 @@ class Pictures:
 
     A folder is either ``<class>/<image>``, which is split at random (the same for the same seed),
     or ``train/<class>/<image>`` with ``val`` (``valid``, ``validation``) or ``test`` beside it, or
-    both; without ``val`` its share comes from ``train``.
+    both; what is missing is split off ``train``: the share for ``val``, the one for ``test`` if it
+    was asked for.
+
+    Attributes:
+        own_test: Whether the source has a test part of its own; ``test_share`` is then not used.
 
     Raises:
         ValueError: If the source is neither a folder nor a known name, or cannot be split.
@@ -45,6 +51,7 @@ class Pictures:
     def __init__(self, source: Source):
         self.source = source
         self.skipped = 0
+        self.own_test = True
         self._parts: dict[str, Any] = {}
         path = Path(source.data)
         if path.is_dir():
@@ -54,7 +61,7 @@ class Pictures:
         elif source.data in DOWNLOADED:
             name = source.data.replace("-", "_")
             whole = data.torchvision_dataset(name, train=True)
-            self._split(whole, None)
+            self._split(whole, self.source.val_share)
             self._parts["test"] = data.torchvision_dataset(name, train=False)
         else:
             names = ", ".join(DRAWN + DOWNLOADED)
@@ -67,15 +74,18 @@ class Pictures:
 
     def _from_folder(self, path: Path) -> None:
         given = _divided(path)
+        self.own_test = "test" in given
         if not given:
-            self._split(self._read(path), self.source.test_share)
+            self._split(self._read(path), self.source.val_share, self.source.test_share)
             return
         self._parts = {name: self._read(folder) for name, folder in given.items()}
         for name, part in self._parts.items():
             if part.classes != self._parts["train"].classes:
                 raise ValueError(f"{given[name]} has other class folders than {given['train']}")
-        if "val" not in given:
-            self._split(self._parts["train"], None)
+        val = 0.0 if "val" in given else self.source.val_share
+        test = 0.0 if "test" in given else self.source.test_share
+        if val or test:
+            self._split(self._parts["train"], val, test)
             self._parts = {name: self._parts[name] for name in PARTS if name in self._parts}
 
     def _read(self, path: Path) -> data.ImageFolder:
@@ -83,20 +93,16 @@ class Pictures:
         self.skipped += len(folder.skipped)
         return folder
 
-    def _split(self, whole: Any, test_share: float | None) -> None:
-        val, test = self.source.val_share, test_share or 0.0
-        names, shares = ["train", "val"], [1 - val - test, val]
-        if test:
-            names, shares = [*names, "test"], [*shares, test]
-        if val == 0:
-            names, shares = [n for n in names if n != "val"], [s for s in shares if s]
-        parts = data.split(whole, shares, seed=self.source.seed)
+    def _split(self, whole: Any, val: float, test: float = 0.0) -> None:
+        shares = {"train": 1 - val - test, "val": val, "test": test}
+        names = [name for name, share in shares.items() if share or name == "train"]
+        parts = data.split(whole, [shares[name] for name in names], seed=self.source.seed)
         self._parts.update(zip(names, parts, strict=True))
 
     def _drawn(self) -> None:
         raw = _unchanged
         if self.source.data == "digits":
-            self._split(data.digits_dataset("train", raw), None)
+            self._split(data.digits_dataset("train", raw), self.source.val_share)
             self._parts["test"] = data.digits_dataset("test", raw)
             return
         n = self.source.images
@@ -123,6 +129,38 @@ class Pictures:
         whole.classes = self.classes
         return whole
 
+    def listing(self) -> dict[str, dict[str, Any]]:
+        """Of each part the number of pictures and, of a folder's, a hash of their paths."""
+        return {
+            name: {"count": len(part), "sha256": _hash(part)} for name, part in self._parts.items()
+        }
+
+    def check_unchanged(self, then: dict[str, dict[str, Any]] | None, hint: str = "") -> None:
+        """Whether the parts are those of a training: one file more, and all of them shift.
+
+        Args:
+            then: What :meth:`listing` said; None of a run that did not note it.
+            hint: What else can be done, the end of the message.
+
+        Raises:
+            ValueError: If a part has more, fewer or other pictures.
+        """
+        if then is None:
+            return
+        now, none = self.listing(), {"count": 0, "sha256": None}
+        differ = []
+        for name in PARTS:
+            a, b = then.get(name, none), now.get(name, none)
+            if a["count"] != b["count"]:
+                differ.append(f"{name} had {a['count']:,}, has {b['count']:,}")
+            elif a != b:
+                differ.append(f"{name} has others")
+        if differ:
+            raise ValueError(
+                f"the pictures in {self.source.data} have changed since the training: "
+                f"{', '.join(differ)}{hint}"
+            )
+
     def report(self) -> str:
         """One line: how many pictures, classes and parts, how many files were skipped."""
         parts = ", ".join(f"{len(part):,} {name}" for name, part in self._parts.items())
@@ -139,6 +177,17 @@ def _divided(path: Path) -> dict[str, Path]:
         if (path / name).is_dir()
     }
     return found if "train" in found and len(found) > 1 else {}
+
+
+def _hash(part: Any) -> str | None:
+    """SHA-256 of the paths of a part's pictures within its folder; None of a named data set."""
+    whole, indices = (
+        (part.dataset, part.indices) if isinstance(part, data.Part) else (part, range(len(part)))
+    )
+    if not isinstance(whole, data.ImageFolder):
+        return None
+    paths = [whole.samples[k][0].relative_to(whole.root).as_posix() for k in indices]
+    return sha256(os.fsencode("\n".join(paths))).hexdigest()
 
 
 def _unchanged(image: Any) -> Any:

@@ -1,6 +1,7 @@
 """The commands train and finetune: from options to a folder that predict can use."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 
 from cnnlib import __version__
 from cnnlib._cli import Interrupted, rank
+from cnnlib._cli.options import PICTURES
 from cnnlib._cli.sources import Pictures, Source, transforms
 from cnnlib.pytorch import checkpoint, data, finetune, models, runs
 from cnnlib.pytorch._loading import training_loader
@@ -99,6 +101,11 @@ def _run(
     if resume is not None:
         options["out"] = resume
     folder, resume = Path(options["out"]), resume is not None
+    if options["test_share"] and pictures.own_test and not resume:
+        raise ValueError(
+            f"{options['data']} has a test part of its own: --test-share must be 0 with it, "
+            f"got {options['test_share']}"
+        )
     to_train, to_measure = transforms(recipe, options["augment"], options["flip"], options["crop"])
     train_set = pictures.need("train", to_train)
     val_set = pictures.part("val", to_measure)
@@ -106,10 +113,10 @@ def _run(
         training = TrainConfig.from_dict({**training.to_dict(), "restore_best": False})
     if options["tensorboard"]:
         tensorboard_writer()
-    told = {"command": command, **options, **training.to_dict()}
+    told = {"command": command, **options, **training.to_dict(), PICTURES: pictures.listing()}
     _open(folder, resume)
     if resume:
-        _check_same(folder, told, network, recipe)
+        _check_same(folder, told, network, recipe, pictures)
     elif first():
         _write(folder / CONFIG, told)
         runs.describe(folder, network, recipe)
@@ -127,6 +134,8 @@ def _run(
             model, history = _train(network, train_set, val_set, training, sizes, common)
         else:
             names = {n: options[n] for n in ("method", "last", "decay")}
+            if options["method"] == "probe" and options["augment"]:
+                names["cache"] = False  # kept features would be of one variant of each picture
             history = finetune.fine_tune(
                 model, train_set, val_set, training, **names, **sizes, **common
             )
@@ -168,13 +177,16 @@ def _open(folder: Path, resume: bool) -> None:
         )
 
 
-def _check_same(folder: Path, told: dict[str, Any], network: runs.Network, recipe: Recipe) -> None:
+def _check_same(
+    folder: Path, told: dict[str, Any], network: runs.Network, recipe: Recipe, pictures: Pictures
+) -> None:
     """Whether a resumed run is the one in the folder: before anything is written.
 
     Raises:
-        ValueError: If an option or the network differs.
+        ValueError: If an option, the network or the pictures differ.
     """
     stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    then = stored.pop(PICTURES, None)
     differ = [
         f"{name} was {stored[name]!r}, is {told[name]!r}"
         for name in stored
@@ -186,6 +198,7 @@ def _check_same(folder: Path, told: dict[str, Any], network: runs.Network, recip
         raise ValueError(
             f"{folder} is of another run: its {runs.DESCRIPTION} has another network or classes"
         )
+    pictures.check_unchanged(then)
 
 
 def _print_epoch(epochs: int) -> Callable[[dict[str, Any]], None]:
@@ -224,10 +237,15 @@ def numbers(result: Evaluation) -> dict[str, Any]:
     """An evaluation as JSON can hold it."""
     return {
         "examples": result.examples,
-        "loss": result.loss,
-        "accuracy": result.accuracy,
-        "top5": result.top5,
+        "loss": finite(result.loss),
+        "accuracy": finite(result.accuracy),
+        "top5": finite(result.top5),
     }
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON can hold it: null stands for NaN and for infinity."""
+    return value if math.isfinite(value) else None
 
 
 def versions() -> dict[str, str]:
@@ -244,4 +262,5 @@ def versions() -> dict[str, str]:
 
 def _write(path: Path, values: dict[str, Any]) -> None:
     with checkpoint.replacing(path) as file:
-        file.write((json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+        file.write(f"{text}\n".encode())

@@ -9,8 +9,9 @@ import torch
 import typer
 
 from cnnlib import metrics
+from cnnlib._cli.options import PICTURES
 from cnnlib._cli.sources import Pictures, Source
-from cnnlib._cli.training import numbers
+from cnnlib._cli.training import CONFIG, finite, numbers
 from cnnlib.pytorch import data, runs
 from cnnlib.pytorch._images import files_in
 from cnnlib.pytorch.evaluate import evaluate as measure
@@ -22,20 +23,28 @@ DEFAULTS = {"images": 2000, "val_share": 0.2, "test_share": 0.0, "seed": 0}
 def evaluate(
     model: str,
     source: str | None,
-    part: str,
+    part: str | None,
     batch_size: int,
     workers: int,
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Measure a run on a part of its own data, or on other pictures of the same classes."""
+    """Measure a run on a part of its own data, or on other pictures of the same classes.
+
+    Without a part: its own validation part, or all of the other pictures.
+    """
     network, recipe, _ = runs.find(model)
-    told = _source(model, source)
+    stored = _config(model)
+    told = _source(model, stored, source)
+    part = part or ("val" if source is None else "all")
     if part == "all":  # nothing to split: a class may have a single picture
         pictures = Pictures(told._replace(val_share=0.0, test_share=0.0))
         chosen = pictures.everything(recipe.transform())
     else:
         pictures = Pictures(told)
+        if source is None:
+            hint = f"; to measure all that is there now: --data {told.data}"
+            pictures.check_unchanged(stored.get(PICTURES), hint)
         chosen = pictures.need(part, recipe.transform())
     if list(chosen.classes) != list(recipe.classes):
         raise ValueError(
@@ -59,10 +68,10 @@ def evaluate(
         for k, name in enumerate(recipe.classes)
     ]  # fmt: skip
     if as_json:
-        report = {**numbers(result), "skipped": pictures.skipped, "classes": table}
-        typer.echo(json.dumps({**report, "confusion": matrix.tolist()}))
+        report = {"part": part, **numbers(result), "skipped": pictures.skipped, "classes": table}
+        typer.echo(json.dumps({**report, "confusion": matrix.tolist()}, allow_nan=False))
         return
-    typer.echo(str(result))
+    typer.echo(f"{part}: {result}")
     width = max(len("class"), *(len(name) for name in recipe.classes))
     typer.echo(f"{'class':<{width}}  examples  precision  recall     f1")
     for row in table:
@@ -72,13 +81,15 @@ def evaluate(
         )
 
 
-def _source(model: str, source: str | None) -> Source:
+def _config(model: str) -> dict[str, Any]:
+    """What the run was told; nothing if this is no run's folder."""
+    path = Path(model) / CONFIG
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _source(model: str, stored: dict[str, Any], source: str | None) -> Source:
     """The data of the run, or others; to be split as the run split them."""
-    options: dict[str, Any] = dict(DEFAULTS)
-    path = Path(model) / "config.json"
-    if path.is_file():
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        options.update({k: stored[k] for k in Source._fields if k in stored})
+    options = {**DEFAULTS, **{k: stored[k] for k in Source._fields if k in stored}}
     if source is not None:
         options["data"] = source
     if "data" not in options:
@@ -104,7 +115,8 @@ def predict(
                 {"class": recipe.classes[k], "index": k, "probability": p}
                 for p, k in zip(best.values.tolist(), best.indices.tolist(), strict=True)
             ]
-            answers.append({"path": name, "predictions": guesses})
+            written = [{**g, "probability": finite(g["probability"])} for g in guesses]
+            answers.append({"path": name, "predictions": written})
             if not as_json:
                 lines = (f"  {g['probability']:.4f}  {g['class']}" for g in guesses)
                 typer.echo("\n".join([name, *lines]))
@@ -121,7 +133,7 @@ def predict(
     answer()
     if as_json:
         skipped = [{"path": name, "reason": reason} for name, reason in problems]
-        typer.echo(json.dumps({"images": answers, "skipped": skipped}))
+        typer.echo(json.dumps({"images": answers, "skipped": skipped}, allow_nan=False))
     for name, reason in problems:
         typer.echo(f"cnnlib: skipped {name}: {reason}", err=True)
     named = {str(path) for path in paths}

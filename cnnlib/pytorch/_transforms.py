@@ -56,6 +56,7 @@ def eval_transform(
     resize: int | None = None,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
+    interpolation: str = "bilinear",
 ) -> v2.Compose:
     """From a picture to a normalised tensor (3, size, size), always the same one.
 
@@ -65,10 +66,12 @@ def eval_transform(
             (256 for 224), but size itself up to 64 pixels.
         mean: Of each channel, taken away after scaling to [0, 1].
         std: Of each channel, divided by.
+        interpolation: How to resize, one of ``v2.InterpolationMode``'s values.
     """
     if resize is None:
         resize = size if size <= 64 else round(size * 256 / 224)
-    steps = [v2.ToImage(), v2.Resize(resize, antialias=True), v2.CenterCrop(size)]
+    resized = v2.Resize(resize, v2.InterpolationMode(interpolation), antialias=True)
+    steps = [v2.ToImage(), resized, v2.CenterCrop(size)]
     return v2.Compose([*steps, *_normalise(mean, std)])
 
 

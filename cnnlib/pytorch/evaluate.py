@@ -117,7 +117,9 @@ def _count(logits: torch.Tensor, labels: torch.Tensor, dtype: torch.dtype) -> to
     soft = labels.ndim == 2
     truth = labels.argmax(1) if soft else labels  # (N,)
     loss = F.cross_entropy(exact, labels.to(exact.dtype) if soft else labels, reduction="none")
-    best = logits.topk(min(5, logits.shape[1]), dim=1).indices == truth[:, None]  # (N, 5)
+    # Of equal logits the first class comes first, as argmax says; topk promises no order.
+    ranked = logits.sort(dim=1, descending=True, stable=True).indices[:, :5]
+    best = ranked == truth[:, None]  # (N, 5)
     examples = truth.new_tensor(len(truth))
     return torch.stack([loss.sum(dtype=dtype), best[:, 0].sum(), best.sum(), examples])
 
@@ -168,7 +170,7 @@ def forward(
     with mixed(device, precision):
         logits = model(x)
     _check(logits, on_host)
-    return logits, labels
+    return logits, labels if labels.ndim == 2 else labels.long()
 
 
 def _is_channels_last(model: nn.Module) -> bool:
@@ -191,7 +193,7 @@ def _check(logits: torch.Tensor, labels: torch.Tensor) -> None:
                 f"soft labels must be (N, classes) as the logits {tuple(logits.shape)}, "
                 f"got {tuple(labels.shape)}"
             )
-    elif labels.is_floating_point():
+    elif labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(f"labels must be integers, got {labels.dtype}")
     elif labels.device.type == "cpu" and len(labels):
         low, high = int(labels.min()), int(labels.max())

@@ -200,7 +200,9 @@ def linear_probe(
         )
         learner, workers = head(model), 0
     loaders = _loaders(train_set, val_set, batch_size, workers, config)
-    return fit(learner, *loaders, config, device=device, **options)
+    history = fit(learner, *loaders, config, device=device, **options)
+    model.eval()  # as fit leaves what it trains; here that may have been the head alone
+    return history
 
 
 def fine_tune(

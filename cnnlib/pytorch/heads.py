@@ -75,7 +75,7 @@ def replace_head(
         grand, _, name = parent_path.rpartition(".")
         parent = model.get_submodule(grand)
     new = _head(old.in_features, classes, hidden, dropout, whole, seed)
-    setattr(parent, name, new.to(old.weight.device, old.weight.dtype))
+    setattr(parent, name, new.to(old.weight.device, old.weight.dtype).train(model.training))
     return new
 
 

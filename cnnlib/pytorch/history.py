@@ -76,7 +76,8 @@ class History:
         seen = [row for row in self.rows if row[f"val_{monitor}"] is not None]
         if not seen:
             raise ValueError("History.best: no epoch was validated")
-        return min(seen, key=lambda row: sign * row[f"val_{monitor}"])
+        numbers = [row for row in seen if row[f"val_{monitor}"] == row[f"val_{monitor}"]]
+        return min(numbers or seen, key=lambda row: sign * row[f"val_{monitor}"])
 
     def cells(self) -> list[list[str]]:
         """The heading and the rows as short texts; columns without any value are left out."""

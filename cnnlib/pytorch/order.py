@@ -28,7 +28,9 @@ def fixed_order(loader: Any, seed: int, epoch: int, rank: int = 0) -> Iterator[N
     outer = getattr(loader, "batch_sampler", None)
     inner = getattr(outer, "batches", None)  # of a ShardedBatches
     samplers = [
-        s for s in (outer, inner, getattr(inner or outer, "sampler", None)) if s is not None
+        s
+        for s in (outer, inner, getattr(inner or outer or loader, "sampler", None))
+        if s is not None
     ]
     told = False
     for part in (loader, getattr(loader, "dataset", None), *samplers):

@@ -81,15 +81,7 @@ def torchvision_weights(name: str, version: str = "IMAGENET1K_V1") -> tuple[nn.M
     state = {**_counters(model), **state}
     checkpoint.check_fits(model, state, str(cached_path(weights.url)))
     model.load_state_dict(state)
-    given = weights.transforms()
-    recipe = Recipe(
-        given.crop_size[0],
-        given.resize_size[0],
-        tuple(given.mean),
-        tuple(given.std),
-        tuple(weights.meta["categories"]),
-    )
-    return model.eval(), recipe
+    return model.eval(), _recipe(weights)
 
 
 def cached_path(url: str) -> Path:
@@ -104,6 +96,19 @@ def load(name: str) -> tuple[nn.Module, Recipe]:
         ValueError, ConnectionError: As :func:`small_vgg` and :func:`torchvision_weights`.
     """
     return (small_vgg(), SMALL_VGG_RECIPE) if name == "small_vgg" else torchvision_weights(name)
+
+
+def _recipe(weights: Any) -> Recipe:
+    """What torchvision does with a picture for these weights."""
+    given = weights.transforms()
+    return Recipe(
+        given.crop_size[0],
+        given.resize_size[0],
+        tuple(given.mean),
+        tuple(given.std),
+        tuple(weights.meta["categories"]),
+        given.interpolation.value,
+    )
 
 
 def _state_dict(name: str, weights: Any) -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ def seed_everything(seed: int, *stream: int) -> None:
     Args:
         seed: From 0 to 2**32 - 1.
         stream: Further numbers, such as the rank of a process: each combination gives other,
-            independent random numbers.
+            independent random numbers. (Zeros at the end count for nothing.)
     """
     words = mix(seed, *stream)
     random.seed(words)
@@ -26,7 +26,9 @@ def seed_everything(seed: int, *stream: int) -> None:
 def mix(*numbers: int) -> int:
     """One 63-bit number from several, in which each of their bits counts.
 
-    >>> mix(0, 1) != mix(1, 0)
+    Zeros at the end count for nothing.
+
+    >>> mix(0, 1) != mix(1, 0) == mix(1)
     True
     """
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -21,6 +21,8 @@ class Recipe:
             greyscale, three for colour.
         std: The same for the deviation.
         classes: Name of each output.
+        interpolation: How pixels are found between pixels when an image is resized: "bilinear",
+            "bicubic" or another of ``torchvision.transforms.InterpolationMode``.
 
     Raises:
         ValueError: If the numbers fit no picture.
@@ -31,6 +33,7 @@ class Recipe:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     classes: tuple[str, ...]
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         good = len(self.mean) == len(self.std) and len(self.mean) in (1, 3) and min(self.std) > 0
@@ -42,7 +45,13 @@ class Recipe:
 
     def transform(self) -> v2.Compose:
         """From any picture to the network's input (C, size, size), normalised once."""
-        prepared = data.eval_transform(self.size, resize=self.resize, mean=self.mean, std=self.std)
+        prepared = data.eval_transform(
+            self.size,
+            resize=self.resize,
+            mean=self.mean,
+            std=self.std,
+            interpolation=self.interpolation,
+        )
         return v2.Compose([v2.ToImage(), Channels(len(self.mean)), *prepared.transforms])
 
     def train_transform(self, **options: Any) -> v2.Compose:

@@ -54,7 +54,8 @@ def fit(
     moment, goes on with ``resume=True``, and on a CPU ends bit for bit as if nothing had happened.
     For that the same data have to be given again, and what a random transform draws must not
     depend on earlier epochs: take :func:`cnnlib.pytorch.data.loader`, or a DataLoader without
-    ``persistent_workers``.
+    ``persistent_workers``; and the first, too, with ``persistent_workers=False`` where workers
+    draw from Python's or NumPy's generators instead of torch's.
 
     Under torchrun each process calls this with the same arguments and gets its share of every
     loader, see :func:`cnnlib.pytorch.distributed.shard`. The loader's batch size is the one of a
@@ -159,6 +160,11 @@ def _train_step(state: TrainState, group: list, loss: Loss) -> torch.Tensor:
         with nullcontext() if alone else state.network.no_sync():
             logits, labels = forward(state.network, x, labels, state.device, state.config.precision)
             losses = loss(logits.float() if logits.itemsize < 4 else logits, labels)  # (N,)
+            if losses.shape != labels.shape[:1]:
+                raise ValueError(
+                    f"fit: loss must give one value per example, ({len(labels)},), got "
+                    f"{tuple(losses.shape)}: torch's losses do with reduction='none'"
+                )
             total = losses.sum()
             state.scaler.scale(total * share.to(total.device, total.dtype)[0]).backward()
         truth = labels.argmax(1) if labels.ndim == 2 else labels

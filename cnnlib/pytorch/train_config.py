@@ -33,7 +33,7 @@ class TrainConfig:
         nesterov: Whether SGD looks ahead (with momentum only).
         weight_decay: L2 penalty of SGD and Adam, decoupled decay of AdamW.
         schedule: ``"constant"``, ``"step"`` (times gamma every step_size epochs), ``"cosine"``
-            (down to 0 at the last step) or ``"plateau"`` (times gamma when the monitored value
+            (towards 0 after the last step) or ``"plateau"`` (times gamma when the monitored value
             has not improved for more than plateau_patience epochs).
         warmup: Epochs, perhaps a fraction, in which the rate rises linearly to lr.
         step_size: Epochs between two steps of ``"step"``.

@@ -152,6 +152,7 @@ class TrainState:
 
     def close(self) -> None:
         """Leave the model as the configuration asks for."""
+        distributed.same_buffers(self.model)  # without validation, nobody has done it yet
         self.model.eval()
         if not self.config.restore_best or not self.best["epoch"]:
             return

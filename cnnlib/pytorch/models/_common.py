@@ -79,7 +79,7 @@ def count_features(name: str, features: nn.Module, input_size: tuple[int, int, i
 def he_initialise(model: nn.Module) -> None:
     """Set convolutions to He-normal by their outputs, dense layers to N(0, 0.01), biases to zero.
 
-    As torchvision does for VGG and ResNet.
+    As torchvision does for VGG, and for the convolutions of ResNet.
     Source: He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", 2015, section 2.2.
     """
     for module in model.modules():
