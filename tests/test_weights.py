@@ -234,19 +234,21 @@ def test_teaching_goes_on_from_the_first_training(folder, tmp_path, recipe, caps
     assert record["command"].count("\n") == 1
 
 
-def test_the_student_learns_from_teacher_and_labels(recipe):
+def test_the_student_learns_from_teachers_and_labels(recipe):
     """The gradient of the loss is that of both divergences, written out."""
     distil.STUDENT.update(temperature=3.0, labels=0.25)
     generator = torch.Generator().manual_seed(0)
     x, z = (torch.randn(4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
-    y = torch.tensor([0, 4, 2, 2])
-    teacher = torch.nn.Linear(5, 5).double()
+    y = torch.tensor([0, 4, 0, 4])  # rows 2 and 3 are the mirror images of rows 0 and 1
+    teachers = [torch.nn.Linear(5, 5).double() for _ in range(2)]
     z.requires_grad_()
-    distil.lesson(teacher)(x, z, y).backward()
-    assert all(p.grad is None for p in teacher.parameters())
+    distil.lesson(teachers)(x, z, y).backward()
+    assert all(p.grad is None for teacher in teachers for p in teacher.parameters())
     with torch.no_grad():
         labels = z.softmax(1) - torch.eye(5)[y]
-        taught = 3 * ((z / 3).softmax(1) - (teacher(x) / 3).softmax(1))  # T^2 / T
+        told = sum((teacher(x) / 3).softmax(1) for teacher in teachers) / 2
+        told = (told + told[[2, 3, 0, 1]]) / 2
+        taught = 3 * ((z / 3).softmax(1) - told)  # T^2 / T
         torch.testing.assert_close(z.grad, (0.25 * labels + 0.75 * taught) / 4)
 
 
@@ -260,6 +262,26 @@ def test_the_teacher_halves_maps_and_keeps_a_short_cut():
         stage.norms[2].weight.zero_()  # what stands beside the short cut says nothing:
         first = stage.norms[0](torch.nn.functional.max_pool2d(stage.convs[0](x), 2)).relu()
         torch.testing.assert_close(stage(x), first)
+
+
+def test_in_pairs_each_view_stands_beside_its_mirror_image():
+    x = torch.randint(0, 256, (40, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    images = small_vgg_data.Images(x.to(torch.uint8), torch.arange(40) % 10, list("abcdefghij"))
+    batches = []
+
+    def loss_of(x, logits, y):
+        batches.append((x, y))
+        return logits.sum() * 0
+
+    model = SmallVGG(10)
+    optimizers = pretrain.optimizers_for(model)
+    for pairs in (False, True):
+        pretrain.train_epoch(model, optimizers, images, 0, 0, lambda at: 0.0, loss_of, pairs=pairs)
+    (_, y), (views, labels) = batches
+    assert len(y) == len(labels) == 40
+    assert torch.equal(views[20:], views[:20].flip(3))
+    assert torch.equal(labels[20:], labels[:20])
+    assert torch.equal(labels[:20], y[::2])  # the even places of the same order
 
 
 @pytest.mark.slow

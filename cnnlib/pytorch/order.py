@@ -27,11 +27,8 @@ def fixed_order(loader: Any, seed: int, epoch: int, rank: int = 0) -> Iterator[N
     """
     outer = getattr(loader, "batch_sampler", None)
     inner = getattr(outer, "batches", None)  # of a ShardedBatches
-    samplers = [
-        s
-        for s in (outer, inner, getattr(inner or outer or loader, "sampler", None))
-        if s is not None
-    ]
+    holder = next(part for part in (inner, outer, loader) if part is not None)
+    samplers = [s for s in (outer, inner, getattr(holder, "sampler", None)) if s is not None]
     told = False
     for part in (loader, getattr(loader, "dataset", None), *samplers):
         if hasattr(part, "set_epoch"):
