@@ -1,4 +1,4 @@
-"""Every page of the built book in a real browser: light (by file://), dark and phone width."""
+"""Every page of the built book in a real browser: light, then dark (by file://), phone width."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PAGES = sorted(
     for p in HTML.rglob("*.html")
     if not p.relative_to(HTML).parts[0].startswith("_")
 )
-MODES = {"light": ("light", 1280), "dark": ("dark", 1280), "phone": ("light", 390)}
+WIDTHS = {"wide": 1280, "phone": 390}
 WEIGHT = 1_500_000  # bytes of a page and of what only this page loads
 
 # Defects of the theme that cannot be mended from outside, by axe's rule and element: none is known.
 THEME: set[tuple[str, str]] = set()
 
 # Rules about colours are slow, and what they find depends on the theme but not on the width: they
-# run in light and dark. All other rules depend on the page and the width: light and phone.
+# run on the wide page, in light and dark. All other rules depend on the page and the width.
 COLOURS = ["color-contrast"]
 AXE = """
 ([only, without]) => axe.run({
@@ -37,7 +37,7 @@ AXE = """
 }).then(r => r.violations.flatMap(v => v.nodes.map(n => [v.id, n.target.join(" "), n.html])))
 """
 RULES: dict[str, list[list[str]]] = {
-    "light": [[], []],
+    "wide": [[], []],
     "dark": [COLOURS, []],
     "phone": [[], COLOURS],
 }
@@ -74,13 +74,14 @@ def server() -> Iterator[str]:
 
 
 class Visit:
-    """One page in one mode, and all that it did while it loaded."""
+    """One page at one width, and all that it did while it loaded."""
 
-    def __init__(self, browser: Any, base: str, page: str, mode: str) -> None:
-        scheme, width = MODES[mode]
-        self.mode = mode
+    def __init__(
+        self, browser: Any, base: str, page: str, width: str = "wide", scheme: str = "light"
+    ) -> None:
+        self.width = width
         self.context = browser.new_context(
-            color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=True
+            color_scheme=scheme, viewport={"width": WIDTHS[width], "height": 900}, bypass_csp=True
         )
         self.page = self.context.new_page()
         self.foreign: list[str] = []
@@ -125,16 +126,16 @@ class Visit:
             self.bytes += file.stat().st_size if file.is_file() else 0  # "data:" is in the page
 
 
-@pytest.fixture(params=[(p, m) for p in PAGES for m in MODES], ids="-".join)
+@pytest.fixture(params=[(p, w) for p in PAGES for w in WIDTHS], ids="-".join)
 def visit(request: pytest.FixtureRequest, browser: Any, server: str) -> Iterator[Visit]:
-    """Every page in every mode.
+    """Every page at both widths.
 
-    The light pages come by file://, as somebody reads who copied the book to a stick, the others
+    The wide pages come by file://, as somebody reads who copied the book to a stick, the others
     from a server. 404.html is a server's answer to any address, and names files by the server's.
     """
-    page, mode = request.param
-    base = f"{HTML.as_uri()}/" if mode == "light" and page != "404.html" else server
-    visit = Visit(browser, base, page, mode)
+    page, width = request.param
+    base = f"{HTML.as_uri()}/" if width == "wide" and page != "404.html" else server
+    visit = Visit(browser, base, page, width)
     yield visit
     visit.context.close()
 
@@ -160,13 +161,22 @@ def test_page_is_whole(visit: Visit, axe: str) -> None:
     over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert over <= 0, f"the page scrolls {over} px sideways"
     page.evaluate(axe)
-    found = page.evaluate(AXE, RULES[visit.mode])
+    found = page.evaluate(AXE, RULES[visit.width])
+    if visit.width == "wide":  # night falls while the page is open
+        page.emulate_media(color_scheme="dark")
+        # 404.html is not made by the theme and has no such mark.
+        page.wait_for_function(
+            "['dark', undefined].includes(document.documentElement.dataset.theme)"
+        )
+        page.wait_for_timeout(150)
+        found += page.evaluate(AXE, RULES["dark"])
+        assert visit.said == []
     assert [f for f in found if (f[0], f[1]) not in THEME] == []
 
 
 def test_search_finds_a_word_offline(browser: Any) -> None:
     """The search page answers by file://."""
-    visit = Visit(browser, HTML.as_uri() + "/", "search.html?q=convolution", "light")
+    visit = Visit(browser, HTML.as_uri() + "/", "search.html?q=convolution")
     visit.page.wait_for_selector("#search-results li a", timeout=10_000)
     hits = visit.page.eval_on_selector_all(
         "#search-results li a", "links => links.map(a => a.getAttribute('href'))"
@@ -181,6 +191,6 @@ def test_the_theme_follows_the_readers_setting(browser: Any, server: str) -> Non
     colour = "getComputedStyle(document.body).backgroundColor"
     brightest = f"Math.max(...{colour}.match(/[0-9]+/g).map(Number))"
     for mode, wanted in [("light", "=== 255"), ("dark", "> 0 && {} < 60")]:
-        visit = Visit(browser, server, "index.html", mode)
+        visit = Visit(browser, server, "index.html", scheme=mode)
         assert visit.page.evaluate(f"{brightest} {wanted.format(brightest)}")
         visit.context.close()
