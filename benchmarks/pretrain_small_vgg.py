@@ -15,8 +15,6 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,6 @@ from torch.nn import functional as F
 from cnnlib.pytorch import checkpoint, distributed
 from cnnlib.pytorch.history import History
 from cnnlib.pytorch.models import SmallVGG
-
-Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 RECIPE: dict[str, Any] = {
     "batch": 512,
@@ -87,13 +83,13 @@ def set_rates(optimizers: list[torch.optim.Optimizer], share: float) -> None:
             group["lr"] = group["first_lr"] * share
 
 
-def whiten(first: nn.Conv2d, images: Images) -> None:
-    """Start a convolution of images as the principal patterns of patches, and their negatives."""
-    patches = F.unfold(normalise(images.x[::25]), first.kernel_size)[:, :, ::7]  # (N, K, P)
-    patches = patches.transpose(1, 2).flatten(0, 1)
+def whiten(model: SmallVGG, images: Images) -> None:
+    """Start the first convolution as the principal patterns of 3x3 patches, and their negatives."""
+    first = model.features[0].weight
+    patches = F.unfold(normalise(images.x[::25]), 3)[:, :, ::7].transpose(1, 2).flatten(0, 1)
     _, patterns = torch.linalg.eigh(patches.T @ patches)  # columns, the strongest last
-    half = patterns.flip(1)[:, : first.out_channels // 2].T
-    first.weight.data.copy_(torch.cat([half, -half]).view_as(first.weight))
+    half = patterns.flip(1)[:, : len(first) // 2].T
+    first.data.copy_(torch.cat([half, -half]).view_as(first))
 
 
 def share_gradients(model: nn.Module, world: int) -> None:
@@ -107,57 +103,31 @@ def share_gradients(model: nn.Module, world: int) -> None:
 
 
 def train_epoch(
-    model: nn.Module,
-    optimizers: list[torch.optim.Optimizer],
-    images: Images,
-    seed: int,
-    epoch: int,
-    rate: Callable[[float], float],
-    loss_of: Loss,
-    size: int = SIZE,
-    hidden: int = 0,
-    pairs: bool = False,
+    model: nn.Module, optimizers: list[torch.optim.Optimizer], images: Images, args: Any, epoch: int
 ) -> dict[str, float]:
-    """One pass over the images; which image comes when depends on seed and epoch alone.
-
-    Args:
-        model: Trained in place by
-        optimizers: all of them.
-        images: Bytes and labels.
-        seed: With epoch, for order and augmentation.
-        epoch: Counted from 0.
-        rate: Share of the first learning rates after so many epochs.
-        loss_of: Scalar of views (N, 3, size, size), logits and labels.
-        size: Side that the views are shrunk to.
-        hidden: Side of the square cut out of each view; 0 for none.
-        pairs: Whether each batch has half as many views, and then the mirror image of each; so a
-            pass sees half of the images.
-    """
+    """One pass over the images; which image comes when depends on seed and epoch alone."""
     model.train()
     processes = distributed.start("cpu")
-    generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
+    generator = torch.Generator().manual_seed(1_000_003 * args.seed + epoch)
     order = torch.randperm(len(images.y), generator=generator)
     # Each image is mirrored in every other epoch, instead of by chance.
-    first = torch.rand(len(order), generator=torch.Generator().manual_seed(seed)) < 0.5
+    first = torch.rand(len(order), generator=torch.Generator().manual_seed(args.seed)) < 0.5
     batch = min(RECIPE["batch"], len(order))
     steps = len(order) // batch
+    size = RECIPE["small_size"] if epoch < RECIPE["small_epochs"] else SIZE
     sums = distributed.zeros(3, torch.device("cpu"))  # loss, correct, examples
     for step in range(steps):
-        set_rates(optimizers, rate(epoch + step / steps))
-        chosen = order[step * batch : (step + 1) * batch : 1 + pairs]
-        chosen = chosen[processes.rank :: processes.world]
+        set_rates(optimizers, rate_share(epoch + step / steps, args.epochs))
+        chosen = order[step * batch : (step + 1) * batch][processes.rank :: processes.world]
         flip = first[chosen] ^ bool(epoch % 2)
         x = augment(normalise(images.x[chosen]), flip, RECIPE["shift"], generator)
-        if hidden:
-            x = cutout(x, hidden, generator)
+        if epoch >= RECIPE["restart"]:
+            x = cutout(x, RECIPE["cutout"], generator)
         y = images.y[chosen]
-        if pairs:
-            x, y = torch.cat([x, x.flip(3)]), torch.cat([y, y])
         if size != SIZE:
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-        x = x.contiguous(memory_format=torch.channels_last)
-        logits = model(x)
-        loss = loss_of(x, logits, y)
+        logits = model(x.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(logits, y, label_smoothing=RECIPE["label_smoothing"])
         model.zero_grad()
         loss.backward()
         share_gradients(model, processes.world)
@@ -220,30 +190,21 @@ def measure_statistics(model: nn.Module, images: Images) -> None:
         layer.momentum = 0.1  # torch's default again
 
 
-def go_through(
-    epochs: int,
-    one: Callable[[list[torch.optim.Optimizer], int], dict[str, float]],
-    model: nn.Module,
-    training: Images,
-    held_out: Images,
-    file: Path,
-    settings: dict[str, Any],
-    average: int,
-) -> History:
-    """Train with a checkpoint after each epoch; go on from the one in the file if it is there.
+def train(
+    args: argparse.Namespace, training: Images, held_out: Images
+) -> tuple[nn.Module, History]:
+    """Train with a checkpoint after each epoch; go on from the one in args.out if it is there.
 
-    Args:
-        epochs: How many in all.
-        one: Trains for one epoch, given optimisers and epoch, and returns what to log.
-        model: Gets the mean of the weights after the last epochs.
-        training: Images that measure the statistics of this mean.
-        held_out: Images to judge by after each epoch.
-        file: The checkpoint.
-        settings: A checkpoint of other settings is an error.
-        average: How many last epochs the mean is of.
+    The network that comes back has the mean of the weights after the last epochs.
     """
+    processes = distributed.start("cpu")
+    torch.manual_seed(args.seed)
+    model = SmallVGG(len(training.classes)).to(memory_format=torch.channels_last)
+    whiten(model, training)
     optimizers, history = optimizers_for(model), History()
     mean: dict[str, torch.Tensor] = {}
+    file = Path(args.out) / "checkpoint.pt"
+    settings = {"epochs": args.epochs, "seed": args.seed, "hold_out": args.hold_out, **RECIPE}
     if file.is_file():
         state = checkpoint.load(file)
         if state["settings"] != settings:
@@ -252,16 +213,16 @@ def go_through(
         for optimizer, content in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(content)
         history, mean = History(state["history"]), state["mean"]
-    for epoch in range(len(history), epochs):
+    for epoch in range(len(history), args.epochs):
         started = time.monotonic()
-        row = one(optimizers, epoch)
+        row = train_epoch(model, optimizers, training, args, epoch)
         loss, accuracy = evaluate(model, held_out)
         row |= {"epoch": epoch + 1, "val_loss": loss, "val_accuracy": accuracy}
         history.append({**row, "seconds": time.monotonic() - started})
-        averaged = epoch + 1 - (epochs - average)
+        averaged = epoch + 1 - (args.epochs - RECIPE["average"])
         if averaged > 0:
             follow(mean, model, averaged)
-        if distributed.start("cpu").first:
+        if processes.first:
             print("\n".join(str(history).splitlines()[0 if epoch == 0 else -1 :]), flush=True)
             state = {
                 "model": model.state_dict(),
@@ -271,75 +232,45 @@ def go_through(
             checkpoint.save(state, file)
     model.load_state_dict(mean)
     measure_statistics(model, training)
-    return history
-
-
-def train(
-    args: argparse.Namespace, training: Images, held_out: Images
-) -> tuple[nn.Module, History]:
-    """Train SmallVGG by the recipe; what comes back has the mean of the last epochs' weights."""
-    torch.manual_seed(args.seed)
-    model = SmallVGG(len(training.classes)).to(memory_format=torch.channels_last)
-    whiten(model.features[0], training)
-
-    def loss_of(x: torch.Tensor, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(logits, y, label_smoothing=RECIPE["label_smoothing"])
-
-    def one(optimizers: list[torch.optim.Optimizer], epoch: int) -> dict[str, float]:
-        size = RECIPE["small_size"] if epoch < RECIPE["small_epochs"] else SIZE
-        hidden = RECIPE["cutout"] if epoch >= RECIPE["restart"] else 0
-        rate = partial(rate_share, epochs=args.epochs)
-        return train_epoch(
-            model, optimizers, training, args.seed, epoch, rate, loss_of, size, hidden
-        )
-
-    settings = {"epochs": args.epochs, "seed": args.seed, "hold_out": args.hold_out, **RECIPE}
-    file = Path(args.out) / "checkpoint.pt"
-    average = RECIPE["average"]
-    history = go_through(args.epochs, one, model, training, held_out, file, settings, average)
     return model, history
 
 
-def options(text: str) -> argparse.ArgumentParser:
-    """The options that training and teaching share."""
+def main(arguments: list[str] | None = None) -> None:
+    """Train; with --report, evaluate the saved file on val and write everything."""
     parser = argparse.ArgumentParser(
-        description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", help="folder with train/<class>/ and val/<class>/")
     source.add_argument("--torchvision", help="folder of torchvision's CIFAR-10")
     parser.add_argument("--note", default="", help="sentence about the data, for the card")
+    parser.add_argument("--epochs", type=int, default=58)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hold-out", type=float, default=0.04, help="share of train")
     parser.add_argument("--out", required=True, help="folder for the checkpoint")
     parser.add_argument("--report", help="folder for weights, card, curve and log")
     parser.add_argument("--json", help="file for the record")
-    parser.add_argument("--quick", action="store_true", help="a few epochs of small batches")
-    return parser
-
-
-def command(script: str, args: argparse.Namespace, *more: str) -> str:
-    """What to type to train again; the folders have names of no machine."""
-    world = distributed.start("cpu").world
-    start = f"torchrun --nproc-per-node {world}" if world > 1 else "python"
-    source = "--data FOLDER" if args.data else "--torchvision ROOT"
-    same = f"--seed {args.seed} --hold-out {args.hold_out}"
-    return " ".join([start, f"benchmarks/{script}.py", source, same, *more])
-
-
-def hand_over(
-    model: nn.Module,
-    history: History,
-    args: argparse.Namespace,
-    held_out: Images,
-    facts: dict[str, Any],
-) -> None:
-    """With --report, evaluate the saved file on val and write everything."""
+    parser.add_argument("--quick", action="store_true", help="three epochs of small batches")
+    args = parser.parse_args(arguments)
+    if args.quick:
+        args.epochs = 3
+        RECIPE.update(batch=16, small_epochs=1, restart=2, average=2)
+    if args.epochs <= RECIPE["restart"]:
+        parser.error(f"--epochs must be more than {RECIPE['restart']}, those before the restart")
     processes = distributed.start("cpu")
+    training, held_out = hold_out(read("train", args.data, args.torchvision), args.hold_out)
+    model, history = train(args, training, held_out)
     if not args.report or not processes.first:
         return
-    facts |= {
+    start = f"torchrun --nproc-per-node {processes.world}" if processes.world > 1 else "python"
+    options = f"--epochs {args.epochs} --seed {args.seed} --hold-out {args.hold_out}"
+    facts = {
+        "command": f"{start} benchmarks/pretrain_small_vgg.py "
+        f"{'--data FOLDER' if args.data else '--torchvision ROOT'} {options} --out RUN "
+        "--report data/weights --json data/measured/small_vgg.json",
+        "recipe": {"epochs": args.epochs, "seed": args.seed, **RECIPE},
         "data": args.note or ("class folders" if args.data else "CIFAR-10 from torchvision"),
+        "train_images": len(training.y),
         "processes": processes.world,
     }
     val = read("val", args.data, args.torchvision)
@@ -347,29 +278,6 @@ def hand_over(
     print(f"val {record['val_accuracy']:.4f}, {record['bytes']} bytes")
     if args.json:
         Path(args.json).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-REPORT = "--report data/weights --json data/measured/small_vgg.json"
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Train; with --report, evaluate the saved file on val and write everything."""
-    parser = options(__doc__ or "")
-    parser.add_argument("--epochs", type=int, default=58)
-    args = parser.parse_args(arguments)
-    if args.quick:
-        args.epochs = 3
-        RECIPE.update(batch=16, small_epochs=1, restart=2, average=2)
-    if args.epochs <= RECIPE["restart"]:
-        parser.error(f"--epochs must be more than {RECIPE['restart']}, those before the restart")
-    training, held_out = hold_out(read("train", args.data, args.torchvision), args.hold_out)
-    model, history = train(args, training, held_out)
-    facts = {
-        "command": command("pretrain_small_vgg", args, f"--epochs {args.epochs} --out RUN", REPORT),
-        "recipe": {"epochs": args.epochs, "seed": args.seed, **RECIPE},
-        "train_images": len(training.y),
-    }
-    hand_over(model, history, args, held_out, facts)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the training of SmallVGG hands over: weights, their model card, curve, log and record."""
+"""What pretrain_small_vgg.py hands over: the weights, their model card, curve, log and record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAME = "small_vgg_cifar10"
 
 CARD = """# Model card: SmallVGG, pre-trained on CIFAR-10
 
-*Written by the command below; every number comes from the run.*
+*Written by `benchmarks/pretrain_small_vgg.py`; every number comes from the run.*
 
 | | |
 |---|---|
@@ -54,7 +54,7 @@ The network saw {train_images:,} images of `train`.
 {date}, {machine}, processes: {processes}; {hours:.2f} hours with other work beside it. Versions: {versions}.
 
 {recipe}
-{taught}
+
 ![Loss and accuracy per epoch, training and held-out images]({name}.png)
 
 Every epoch is in `{name}.csv`. While images are small (the first epochs), the held-out images are still seen
@@ -80,14 +80,6 @@ A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009, <h
 Its pictures were collected from the web and belong to their makers: none of them travels with this project. CIFAR-10
 is a subset, labelled anew, of the Tiny Images collection.
 """  # noqa: E501 (rows of tables)
-
-TAUGHT = """
-After epoch {first_epochs} a larger network, the teacher, was trained on the same images. From then
-on the network learned the teacher's probabilities for each view, along with the labels (G. Hinton,
-O. Vinyals, J. Dean, *Distilling the Knowledge in a Neural Network*, 2015). The teacher got
-{teacher_accuracy:.4f} of the held-out images right. It is needed for nothing else and is not kept.
-It took {teacher_hours:.2f} hours, which are not in the sum above.
-"""
 
 
 def probe_images(count: int = 4) -> torch.Tensor:
@@ -190,7 +182,7 @@ def report(
 
 def card(record: dict[str, Any], model: SmallVGG) -> str:
     """The model card of a record."""
-    rows, recipe = [], record["recipe"]
+    rows = []
     for k, (name, recall) in enumerate(record["per_class"].items()):
         others = [n * (j != k) for j, n in enumerate(record["confusion"][k])]
         other = int(np.argmax(others))
@@ -206,16 +198,15 @@ def card(record: dict[str, Any], model: SmallVGG) -> str:
         **{
             **record,
             "name": NAME,
-            "averaged": recipe["average"],
+            "averaged": record["recipe"]["average"],
             "layers": ", ".join(layers) + "; global mean; one dense layer",
             "classes": ", ".join(record["classes"]),
             "mean": tuple(record["mean"]),
             "std": tuple(record["std"]),
             "hours": record["seconds"] / 3600,
             "versions": ", ".join(f"{n} {v}" for n, v in record["versions"].items()),
-            "recipe": "\n".join(f"- {k}: {v}" for k, v in recipe.items()),
+            "recipe": "\n".join(f"- {k}: {v}" for k, v in record["recipe"].items()),
             "per_class": "\n".join(rows),
-            "taught": TAUGHT.format(**recipe) if "teacher" in recipe else "",
         }
     )
 

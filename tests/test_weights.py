@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "data" / "weights"
 FILE = WEIGHTS / "small_vgg_cifar10.safetensors"
 sys.path.insert(0, str(ROOT / "benchmarks"))
-import distil_small_vgg as distil  # noqa: E402
 import muon  # noqa: E402
 import pretrain_small_vgg as pretrain  # noqa: E402
 import small_vgg_card as card  # noqa: E402
@@ -155,8 +154,6 @@ def folder(tmp_path):
 def recipe(monkeypatch):
     """The script's recipe, put back afterwards."""
     monkeypatch.setattr(pretrain, "RECIPE", dict(pretrain.RECIPE))
-    for name in ("TEACHER", "STUDENT"):
-        monkeypatch.setattr(distil, name, dict(getattr(distil, name)))
     return pretrain.RECIPE
 
 
@@ -185,10 +182,10 @@ def test_interrupted_run_ends_as_if_it_had_not_been(folder, tmp_path, recipe, mo
     whole = final("whole")
     original = pretrain.train_epoch
 
-    def breaks(model, optimizers, images, seed, epoch, *more):
+    def breaks(model, optimizers, images, args, epoch):
         if epoch == 1:
             raise KeyboardInterrupt
-        return original(model, optimizers, images, seed, epoch, *more)
+        return original(model, optimizers, images, args, epoch)
 
     with monkeypatch.context() as patch:
         patch.setattr(pretrain, "train_epoch", breaks)
@@ -201,87 +198,6 @@ def test_interrupted_run_ends_as_if_it_had_not_been(folder, tmp_path, recipe, mo
             assert torch.equal(value, resumed[kind][name]), name
     with pytest.raises(SystemExit, match="other settings"):
         final("broken", "--seed", "1")
-
-
-def test_teaching_goes_on_from_the_first_training(folder, tmp_path, recipe, capsys):
-    """Weights, card and record tell of both trainings; a second call only reports."""
-    same = ["--data", str(folder), "--quick", "--hold-out", "0.1"]
-    first, second = str(tmp_path / "first"), str(tmp_path / "second")
-    with pytest.raises(SystemExit, match="--pretrained takes --out of pretrain"):
-        distil.main([*same, "--pretrained", first, "--out", second])
-    pretrain.main([*same, "--out", first])
-    taught = [*same, "--pretrained", first, "--out", second]
-    distil.main(taught)
-    before = checkpoint.load(tmp_path / "second" / "student.pt")
-    capsys.readouterr()
-    distil.main([*taught, "--report", str(tmp_path / "w"), "--json", str(tmp_path / "r.json")])
-    assert len(capsys.readouterr().out.splitlines()) == 1  # the result: nothing was trained again
-    record = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
-    assert record.keys() == RECORD.keys()
-    assert record["val_accuracy"] > 0.6
-    assert record["recipe"]["teacher_accuracy"] > 0.6
-    assert [row["epoch"] for row in record["history"]] == [1, 2, 3, 4, 5]
-    assert record["recipe"]["epochs"] == 5
-    file = tmp_path / "w" / f"{card.NAME}.safetensors"
-    network = SmallVGG(3)
-    checkpoint.load_weights(network, file)
-    for name, value in network.named_parameters():
-        torch.testing.assert_close(value.detach(), before["mean"][name].half().float())
-    start = checkpoint.load(tmp_path / "first" / "checkpoint.pt")["mean"]
-    assert not torch.equal(before["mean"]["features.0.weight"], start["features.0.weight"])
-    text = (tmp_path / "w" / f"{card.NAME}.md").read_text(encoding="utf-8")
-    assert record["command"] in text
-    assert record["command"].count("\n") == 1
-
-
-def test_the_student_learns_from_teachers_and_labels(recipe):
-    """The gradient of the loss is that of both divergences, written out."""
-    distil.STUDENT.update(temperature=3.0, labels=0.25)
-    generator = torch.Generator().manual_seed(0)
-    x, z = (torch.randn(4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
-    y = torch.tensor([0, 4, 0, 4])  # rows 2 and 3 are the mirror images of rows 0 and 1
-    teachers = [torch.nn.Linear(5, 5).double() for _ in range(2)]
-    z.requires_grad_()
-    distil.lesson(teachers)(x, z, y).backward()
-    assert all(p.grad is None for teacher in teachers for p in teacher.parameters())
-    with torch.no_grad():
-        labels = z.softmax(1) - torch.eye(5)[y]
-        told = sum((teacher(x) / 3).softmax(1) for teacher in teachers) / 2
-        told = (told + told[[2, 3, 0, 1]]) / 2
-        taught = 3 * ((z / 3).softmax(1) - told)  # T^2 / T
-        torch.testing.assert_close(z.grad, (0.25 * labels + 0.75 * taught) / 4)
-
-
-def test_the_teacher_halves_maps_and_keeps_a_short_cut():
-    network = distil.Teacher(7).eval()
-    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
-    assert network(torch.zeros(2, 3, 24, 24)).shape == (2, 7)
-    stage = distil.Stage(3, 4).eval()
-    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        stage.norms[2].weight.zero_()  # what stands beside the short cut says nothing:
-        first = stage.norms[0](torch.nn.functional.max_pool2d(stage.convs[0](x), 2)).relu()
-        torch.testing.assert_close(stage(x), first)
-
-
-def test_in_pairs_each_view_stands_beside_its_mirror_image():
-    x = torch.randint(0, 256, (40, 3, 32, 32), generator=torch.Generator().manual_seed(0))
-    images = small_vgg_data.Images(x.to(torch.uint8), torch.arange(40) % 10, list("abcdefghij"))
-    batches = []
-
-    def loss_of(x, logits, y):
-        batches.append((x, y))
-        return logits.sum() * 0
-
-    model = SmallVGG(10)
-    optimizers = pretrain.optimizers_for(model)
-    for pairs in (False, True):
-        pretrain.train_epoch(model, optimizers, images, 0, 0, lambda at: 0.0, loss_of, pairs=pairs)
-    (_, y), (views, labels) = batches
-    assert len(y) == len(labels) == 40
-    assert torch.equal(views[20:], views[:20].flip(3))
-    assert torch.equal(labels[20:], labels[:20])
-    assert torch.equal(labels[:20], y[::2])  # the even places of the same order
 
 
 @pytest.mark.slow
@@ -425,7 +341,7 @@ def test_first_convolution_starts_as_patterns_and_their_negatives():
     x = torch.randint(0, 256, (100, 3, 32, 32), generator=torch.Generator().manual_seed(0))
     images = small_vgg_data.Images(x.to(torch.uint8), torch.zeros(100, dtype=torch.int64), ["a"])
     network = SmallVGG(10)
-    pretrain.whiten(network.features[0], images)
+    pretrain.whiten(network, images)
     weight = network.features[0].weight.detach().flatten(1)  # (32, 27)
     assert torch.equal(weight[:16], -weight[16:])
     torch.testing.assert_close(weight[:16] @ weight[:16].T, torch.eye(16), atol=1e-5, rtol=0)
