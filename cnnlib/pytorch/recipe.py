@@ -22,7 +22,7 @@ class Recipe:
         std: The same for the deviation.
         classes: Name of each output.
         interpolation: How pixels are found between pixels when an image is resized: "bilinear",
-            "bicubic" or another of ``torchvision.transforms.InterpolationMode``.
+            "bicubic" or another value of torchvision's ``InterpolationMode``.
 
     Raises:
         ValueError: If the numbers fit no picture.
