@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import statistics
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 PATHS = sorted((ROOT / "chapters").glob("*.ipynb"))
@@ -98,6 +102,20 @@ def test_outputs_hold_nothing_that_changes(path: Path) -> None:
     assert not re.search(r"0x[0-9a-f]{6,}", text)
     assert not re.search(r"/(home|root|tmp|work|Users)/", text)
     assert "<matplotlib." not in text
+
+
+@each
+def test_no_picture_is_cut_off(path: Path) -> None:
+    """The outermost pixels are background: nothing reaches over the edge of a figure."""
+    outputs = [o for c in code(path) for o in c.outputs]
+    for k, coded in enumerate(
+        o["data"]["image/png"] for o in outputs if "image/png" in o.get("data", {})
+    ):
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(coded))).convert("RGB")).astype(
+            int
+        )
+        for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+            assert np.abs(edge - pixels[0, 0]).max() < 40, f"picture {k} of {path.name}"
 
 
 @each_chapter
