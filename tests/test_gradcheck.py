@@ -124,7 +124,8 @@ def test_the_worst_entry_is_named_with_both_values():
         return dx
 
     with pytest.raises(GradientMismatch, match=r"worst at index \(1, 2\): backward says 100") as e:
-        gradcheck(ops.tanh_forward, backward, (RNG.standard_normal((3, 4)),), rng=0)
+        rng = np.random.default_rng(0)  # used as it is
+        gradcheck(ops.tanh_forward, backward, (RNG.standard_normal((3, 4)),), rng=rng)
     assert "the difference quotient 0.24" in str(e.value)
 
 
@@ -142,3 +143,16 @@ def test_upstream_is_random_so_that_a_transposed_gradient_shows():
 def test_unnamed_arguments_are_numbered():
     with pytest.raises(GradientMismatch, match="dinput0 is wrong"):
         gradcheck(lambda *xs: (xs[0] * 2, None), lambda dy, _: dy, (np.ones(2),))
+
+
+def test_the_upstream_gradient_is_not_the_input():
+    """Who draws x from the seed that gradcheck starts from must not get dy equal to x: a mask from
+    the wrong tensor would pass."""
+    x = np.random.default_rng(0).normal(size=(3, 4))
+
+    def wrong(dy, _):
+        return np.where(dy > 0, dy, 0.0)
+
+    with pytest.raises(GradientMismatch):
+        gradcheck(ops.relu_forward, wrong, [x])
+    gradcheck(ops.relu_forward, ops.relu_backward, [x])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import re
@@ -119,6 +120,21 @@ def test_no_picture_is_cut_off(path: Path) -> None:
 
 
 @each_chapter
+def test_training_says_where(path: Path) -> None:
+    """Without ``device`` a training moves its network to a GPU, if there is one: later cells, which
+    look at it with pictures on the processor, would fail there and nowhere else."""
+    loose = []
+    for cell in code(path):
+        for call in (n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Call)):
+            name = ast.unparse(call.func).rpartition(".")[2]
+            given = {k.arg for k in call.keywords}
+            if name in {"fit", "fine_tune", "linear_probe"} and "device" not in given:
+                options = "options" if None in given else ""
+                loose += [] if options and '"device"' in cell.source else [cell.source]
+    assert [s for s in loose if "def tune_vgg16" not in s] == []
+
+
+@each_chapter
 def test_cells_are_short(path: Path) -> None:
     """The median cell has fewer than ten lines and no line is cut off in the book's column."""
     lengths = [len(c.source.splitlines()) for c in code(path)]
@@ -132,7 +148,10 @@ def test_anatomy(path: Path) -> None:
     """The parts that every chapter has."""
     prose = markdown(path)
     number = int(path.name[:2])
-    exercises = re.findall(rf"^### Exercise {number}\.(\d+): .+ \((\w+)\)$", prose, re.MULTILINE)
+    kinds = "recall|compute|code|explore|project"
+    exercises = re.findall(
+        rf"^### Exercise {number}\.(\d+): .+ \(({kinds})\)$", prose, re.MULTILINE
+    )
     assert [int(n) for n, _ in exercises] == list(range(1, len(exercises) + 1))
     assert len(exercises) >= 5
     assert exercises[0][1] == "recall"

@@ -238,9 +238,17 @@ def test_machine_page_says_what_ran_side_by_side(tool: Any, total: float, beside
     page = machine.render(record)
     assert ("count in both lines" in page) == beside
     assert "\n\n\n" not in page
-    assert page.endswith(
-        "\n\nTimes on your machine will differ. The outputs may not: the tests compare them.\n"
-    )
+    last = "\n\nTimes on your machine will differ. The outputs may not: the tests compare them.\n\n"
+    assert last in page
+
+
+def test_machine_page_lists_every_record_with_its_command(tool: Any) -> None:
+    """One row each; the run of the tests has its own table."""
+    machine = tool("machine")
+    names = {p.stem for p in machine.KEPT.parent.glob("*.json")} - {"test-run"}
+    rows = machine.records().splitlines()
+    assert {row.split("`")[1] for row in rows} == names
+    assert all(row.count("|") == 6 for row in rows)
 
 
 def test_machine_page_knows_every_step(tool: Any) -> None:

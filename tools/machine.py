@@ -45,12 +45,33 @@ The machine: {system}, {cores} cores, Python {python}. The notebooks run without
 | **all, by the clock** | **{total:.0f}** |
 
 {beside}Times on your machine will differ. The outputs may not: the tests compare them.
+
+## The records
+
+What takes longer than a reader should wait was run once, and its result kept in `data/measured/`.
+The chapters and the model card read them from there.
+
+| record | what | when | where | command |
+|---|---|---|---|---|
+{records}
 """
 BESIDE = """\
 The notebooks run in one process, as a reader types it; with two cores or more, `pytest` runs beside
 them. Those seconds pass once, and count in both lines.
 
 """
+
+
+def records() -> str:
+    """A row for each measured result that names its command."""
+    rows = []
+    for path in sorted(KEPT.parent.glob("*.json")):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if {"what", "date", "machine", "command"} <= set(kept):
+            what, day = kept["what"].replace("|", "/"), kept["date"][:10]
+            where, command = kept["machine"], kept["command"]
+            rows.append(f"| `{path.stem}` | {what} | {day} | {where} | `{command}` |")
+    return "\n".join(rows)
 
 
 def render(record: dict[str, Any]) -> str:
@@ -61,7 +82,12 @@ def render(record: dict[str, Any]) -> str:
     beside = BESIDE if record["total"] < sum(seconds.values()) - 1 else ""
     facts = {k: record[k] for k in ("date", "system", "cores", "python")}
     return TEXT.format(
-        versions=versions, steps=steps, total=record["total"], beside=beside, **facts
+        versions=versions,
+        steps=steps,
+        records=records(),
+        total=record["total"],
+        beside=beside,
+        **facts,
     )
 
 

@@ -188,7 +188,15 @@ def is_sharded(loader: Any) -> bool:
 
 
 def zeros(count: int, device: torch.device) -> torch.Tensor:
-    """Sums to be added up, on the device: float64, or float32 where there is none."""
+    """Sums to be added up, on the device.
+
+    Args:
+        count: How many.
+        device: Where they are.
+
+    Returns:
+        (count,) zeros: float64, or float32 where there is none.
+    """
     return torch.zeros(count, dtype=sum_type(device), device=device)
 
 
@@ -198,14 +206,28 @@ def sum_type(device: torch.device) -> torch.dtype:
 
 
 def add_up(tensor: torch.Tensor) -> torch.Tensor:
-    """Replace a tensor by its sum over all processes, in place; alone, leave it."""
+    """Replace a tensor by its sum over all processes; alone, leave it.
+
+    Args:
+        tensor: Of one shape in all processes; changed in place.
+
+    Returns:
+        The same tensor.
+    """
     if dist.is_initialized():
         dist.all_reduce(tensor)
     return tensor
 
 
 def agree(value: Any) -> Any:
-    """What rank 0 says, in every process."""
+    """What rank 0 says, in every process.
+
+    Args:
+        value: Anything that can be pickled; only rank 0's counts.
+
+    Returns:
+        Rank 0's value.
+    """
     if not dist.is_initialized():
         return value
     values = [value]
@@ -214,7 +236,14 @@ def agree(value: Any) -> Any:
 
 
 def gather(value: Any) -> list[Any]:
-    """The values of all processes, by rank, in every process."""
+    """The values of all processes, in every process.
+
+    Args:
+        value: Anything that can be pickled.
+
+    Returns:
+        One value for each process, by rank.
+    """
     if not dist.is_initialized():
         return [value]
     values: list[Any] = [None] * dist.get_world_size()

@@ -104,6 +104,12 @@ def head(model: nn.Module) -> nn.Sequential:
     """The head as a network of its own that shares its layers with the model.
 
     It takes what :func:`cache_features` returns; training it trains the model's head.
+
+    Args:
+        model: A classifier whose stages :func:`stages` can tell apart.
+
+    Returns:
+        The modules of its stage ``head``, in their order.
     """
     return nn.Sequential(*(model.get_submodule(path) for path in stages(model)["head"]))
 
@@ -182,10 +188,14 @@ def linear_probe(
             every epoch: the same result without augmentation, and other variants of each image in
             every epoch with it.
         device: Where to compute; as in :func:`cnnlib.pytorch.train.fit`.
-        options: Further arguments of :func:`cnnlib.pytorch.train.fit`.
+        options: Further arguments of :func:`cnnlib.pytorch.train.fit`. With cached features the
+            files in its ``folder`` are the head's alone: resume them on the same base.
 
     Returns:
         One row per epoch.
+
+    Raises:
+        ValueError: If the model has no head that can be cut off, or an option does not fit.
     """
     config = config or TrainConfig()
     freeze(model)

@@ -69,7 +69,18 @@ def stages(model: nn.Module) -> dict[str, tuple[str, ...]]:
 
 
 def stage_parameters(model: nn.Module, stage: str) -> Iterator[tuple[str, nn.Parameter]]:
-    """Names and parameters of one stage."""
+    """Names and parameters of one stage.
+
+    Args:
+        model: As for :func:`stages`.
+        stage: The name of one of them.
+
+    Returns:
+        Pairs as ``named_parameters`` gives them, with names from the root of the model.
+
+    Raises:
+        ValueError: If the model has no such stage.
+    """
     paths = _chosen("stage_parameters", model, [stage])[stage]
     for name, parameter in model.named_parameters():
         if _within(name, paths):
@@ -154,7 +165,14 @@ def synchronise_batchnorm(model: nn.Module) -> nn.Module:
 
 
 def frozen(model: nn.Module) -> tuple[str, ...]:
-    """The stages of which no parameter learns."""
+    """The stages of which no parameter learns.
+
+    Args:
+        model: As for :func:`stages`.
+
+    Returns:
+        Their names, from the input to the head.
+    """
     return tuple(
         stage
         for stage in stages(model)

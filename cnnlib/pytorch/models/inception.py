@@ -15,6 +15,7 @@ class ConvBN(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels, eps=0.001)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """ReLU of the normalised convolution of x (N, in, H, W)."""
         return torch.relu_(self.bn(self.conv(x)))
 
 
@@ -63,6 +64,7 @@ class Inception(nn.Module):
         self.branch4 = nn.Sequential(nn.MaxPool2d(3, 1, padding=1), ConvBN(in_channels, pool, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The four views of x (N, C, H, W) side by side, as channels of one map of its size."""
         views = [self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)]
         return torch.cat(views, dim=1)
 

@@ -50,6 +50,7 @@ class BasicBlock(nn.Module):
         self.residual = residual
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps (N, out, H / stride, W / stride) of maps (N, in, H, W)."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         if self.residual:
@@ -92,6 +93,7 @@ class Bottleneck(nn.Module):
         self.downsample = shortcut
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps (N, 4 width, H / stride, W / stride) of maps (N, in, H, W)."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
@@ -169,6 +171,7 @@ class _Subsample(nn.Module):
         self.more, self.stride = more, stride
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Every stride-th pixel of x (N, C, H, W), with channels of zeros after its own."""
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
 
 
