@@ -395,7 +395,37 @@ def test_split_complains(arguments, message):
         data.split(labelled(100, 3), **arguments)
 
 
+def test_split_complains_of_a_label_without_a_class():
+    dataset = labelled(10, 10)
+    dataset.targets[3] = 7
+    with pytest.raises(ValueError, match="split: label 7 names none of the 2 classes"):
+        data.split(dataset, (0.5, 0.5))
+
+
 # --- data sets in memory ------------------------------------------------------------------------
+
+
+BYTES = np.zeros((2, 3, 4, 4), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "error", "message"),
+    [
+        (BYTES / np.float32(255), [0, 1], TypeError, "x must be a NumPy array of uint8, got float"),
+        (BYTES.tolist(), [0, 1], TypeError, "x must be a NumPy array of uint8, got list"),
+        (BYTES[:, 0], [0, 1], ValueError, r"x must have the shape .N, C, H, W., got .2, 4, 4."),
+        (BYTES, [0, 1, 1], ValueError, r"2 images need as many labels, got .3,."),
+        (BYTES, [[0], [1]], ValueError, r"2 images need as many labels, got .2, 1."),
+        (BYTES, [0.0, 1.0], TypeError, "labels must be integers, got float64"),
+        (BYTES, [0, 7], ValueError, "label 7 names none of the 2 classes"),
+        (BYTES, [-1, 0], ValueError, "label -1 names none of the 2 classes"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(x, y, error, message):
+    """Else floats would be divided by 255 again, and images without a class would get lost."""
+    with pytest.raises(error, match=f"ArrayDataset: {message}"):
+        data.ArrayDataset(x, y, ["a", "b"])
+    assert data.ArrayDataset(BYTES, [0, 1], ["a", "b"])[1][1] == 1
 
 
 def test_road_signs_as_a_torch_data_set():
