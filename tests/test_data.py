@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 
 from cnnlib import datasets
 from cnnlib.pytorch import _downloads, _images, data
+from cnnlib.pytorch.recipe import Recipe
 
 RED, BLUE = (200, 30, 40), (20, 40, 210)
 
@@ -176,6 +177,93 @@ def test_sixteen_bit_big_endian(tmp_path):
     (tmp_path / "a.tif").write_bytes(file)
     result = np.asarray(data.open_rgb(tmp_path / "a.tif"))
     assert (result[0, :, 0] == [0, 64, 128, 255]).all()
+
+
+def bright_corner() -> Image.Image:
+    """Dark, with a bright upper left quarter: turned, or without it, it is another picture."""
+    pixels = np.random.default_rng(0).integers(0, 60, (96, 96, 3))
+    pixels[:48, :48] += 190
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def on_its_side(path):
+    """As a phone that is held upright stores it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = bright_corner().transpose(Image.Transpose.ROTATE_90)
+    turned.save(path / "a.jpg", exif=exif, quality=95)
+    return path / "a.jpg", bright_corner()
+
+
+def see_through(path):
+    """Transparent but for a quarter, and black where nobody sees it."""
+    alpha = Image.new("L", (96, 96))
+    alpha.paste(255, (48, 48, 96, 96))
+    picture = bright_corner()
+    picture.putalpha(alpha)
+    picture.save(path / "a.png")
+    white = Image.new("RGB", (96, 96), "white")
+    white.paste(bright_corner(), mask=alpha)
+    return path / "a.png", white
+
+
+def grey(path):
+    """Sixteen bits deep, of which the upper eight are the picture."""
+    levels = np.asarray(bright_corner().convert("L"))
+    Image.fromarray(levels.astype(np.uint16) * 257).save(path / "a.png")
+    return path / "a.png", Image.fromarray(levels).convert("RGB")
+
+
+def press(path):
+    """Ink instead of light."""
+    bright_corner().convert("CMYK").save(path / "a.jpg", quality=95)
+    return path / "a.jpg", bright_corner()
+
+
+def moving(path):
+    """The second frame is the first one's negative."""
+    frames = [bright_corner(), Image.eval(bright_corner(), lambda v: 255 - v)]
+    frames[0].save(path / "a.gif", save_all=True, append_images=frames[1:])
+    return path / "a.gif", bright_corner()
+
+
+def last_frame(path, hint=None):
+    with Image.open(path) as file:
+        file.seek(file.n_frames - 1)
+        return file.convert("RGB")
+
+
+def without(picture):
+    """What is left when the fourth channel is thrown away, and more than eight bits are cut off."""
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray(np.asarray(picture).clip(0, 255).astype(np.uint8))
+    return Image.merge("RGB", (picture.split() * 3)[:3])
+
+
+@pytest.mark.parametrize(
+    ("save", "place", "naive"),
+    [
+        (on_its_side, _images.ImageOps, {"exif_transpose": lambda file: file.copy()}),
+        (see_through, _images, {"_to_rgb": without}),
+        (grey, _images, {"_to_rgb": without}),
+        (press, _images, {"_to_rgb": without}),
+        (moving, _images, {"_read": last_frame}),
+    ],
+)
+def test_a_network_sees_what_a_person_sees(tmp_path, monkeypatch, save, place, naive):
+    """Odd files and their plain twins are the same input; read carelessly, they are not."""
+    path, twin = save(tmp_path)
+    prepare = Recipe(
+        32, 32, tuple(data.IMAGENET_MEAN), tuple(data.IMAGENET_STD), ("a", "b")
+    ).transform()
+
+    def gap():
+        return float((prepare(data.open_rgb(path)) - prepare(twin)).abs().mean())
+
+    assert gap() < 0.1
+    for name, function in naive.items():
+        monkeypatch.setattr(place, name, function)
+    assert gap() > 0.5
 
 
 def test_what_is_no_image_is_named(tmp_path):
