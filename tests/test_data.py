@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 
 from cnnlib import datasets
 from cnnlib.pytorch import _downloads, _images, data
+from cnnlib.pytorch._transforms import CropEnds
 from cnnlib.pytorch.recipe import Recipe
 
 RED, BLUE = (200, 30, 40), (20, 40, 210)
@@ -566,6 +567,51 @@ def test_eval_transform_is_scaled_cut_from_the_middle_and_normalised():
 def test_eval_transform_resizes_the_shorter_side(size, resize, side):
     steps = data.eval_transform(size, resize=resize).transforms
     assert next(s for s in steps if isinstance(s, v2.Resize)).size == [side]
+
+
+PLAIN = {"mean": (0, 0, 0), "std": (1, 1, 1)}
+
+
+def without_cropping(transform):
+    return v2.Compose([s for s in transform.transforms if not isinstance(s, CropEnds)])
+
+
+@pytest.mark.parametrize("shape", [(2, 40_000), (40_000, 2), (3, 20_001), (1, 30)])
+def test_a_strip_is_cropped_before_it_is_resized(monkeypatch, shape):
+    """Else the longer side would have millions of pixels, gigabytes of memory."""
+    resized = []
+    real = v2.Resize.transform
+    monkeypatch.setattr(v2.Resize, "transform", lambda *a: resized.append(a[1].shape) or real(*a))
+    picture = torch.randint(0, 256, (3, *shape), dtype=torch.uint8)
+    assert data.eval_transform(224)(picture).shape == (3, 224, 224)
+    assert min(resized[0][1:]) == min(shape)
+    assert max(resized[0][1:]) < 9 * min(shape)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    ("size", "resize"), [(32, None), (24, 32), (40, 16), (2, 2), (2, 3), (33, 40), (32, 41)]
+)
+def test_cropping_first_changes_nothing(size, resize, interpolation):
+    """Pictures up to 1:8 to the letter; strips whose length scales to whole pixels nearly so."""
+    transform = data.eval_transform(size, resize=resize, interpolation=interpolation, **PLAIN)
+    for shape in ((30, 40), (81, 20), (7, 42), (4, 4 * 25), (64, 64 * 20), (9 * 31, 9), (1, 50)):
+        picture = torch.randint(0, 256, (3, *shape), dtype=torch.uint8)
+        expected = without_cropping(transform)(picture)
+        ordinary = max(shape) <= 8 * min(shape)
+        level = 0 if ordinary else 1.1 / 255
+        torch.testing.assert_close(transform(picture), expected, atol=level, rtol=0)
+
+
+def test_cropping_first_moves_nothing():
+    """Where the length is rounded, the middle still is the middle."""
+    transform = data.eval_transform(32, resize=40, **PLAIN)
+    for shape in ((37, 1000), (1001, 38), (53, 997)):
+        smooth = [torch.linspace(0, 6 * n / min(shape), n).sin() for n in shape]
+        picture = (127 + 60 * smooth[0][:, None] + 60 * smooth[1]).to(torch.uint8).expand(3, -1, -1)
+        torch.testing.assert_close(
+            transform(picture), without_cropping(transform)(picture), atol=0.01, rtol=0
+        )
 
 
 def seeded(transform, picture, seed=0):
