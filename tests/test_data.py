@@ -4,9 +4,13 @@ import logging
 import random
 import socket
 import struct
+import sys
 import threading
+import time
+import types
 import urllib.error
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +277,90 @@ def test_what_is_no_image_is_named(tmp_path):
         data.open_rgb(tmp_path / "a.jpg")
     with pytest.raises(ValueError, match=r"cannot read image .*nowhere\.png: "):
         data.open_rgb(tmp_path / "nowhere.png")
+
+
+# --- large pictures, and kinds that need a package ----------------------------------------------
+
+
+def test_a_large_photograph_is_no_bomb(tmp_path, monkeypatch):
+    """Pillow refuses twice its limit; ours is higher, and Pillow's is put back."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for suffix in (".png", ".jpg", ".gif", ".tif", ".webp"):
+        path = tmp_path / f"a{suffix}"
+        Image.new("RGB", (30, 20)).save(path)
+        with pytest.raises(Image.DecompressionBombError):
+            Image.open(path)
+        assert data.open_rgb(path).size == (30, 20)
+        assert _images._problem(path) is None
+        assert Image.MAX_IMAGE_PIXELS == 100
+    assert _images.PIXELS > 16320 * 12240
+    monkeypatch.setattr(_images, "PIXELS", 500)
+    with pytest.raises(
+        ValueError, match=r"cannot read image .*a\.webp: more than 0 million pixels"
+    ):
+        data.open_rgb(path)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # somebody wants no limit at all
+    assert data.open_rgb(path).size == (30, 20)
+
+
+def test_reading_in_threads_puts_pillows_limit_back(folder, monkeypatch):
+    """Each ends while another is at work."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    both, real = threading.Barrier(2), _images._to_rgb
+    monkeypatch.setattr(_images, "_to_rgb", lambda p: (both.wait(60), real(p))[1])
+    paths = [folder / "cat" / "0.png", folder / "cat" / "1.png"] * 4
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(_images._problem, paths)) == [None] * 8
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_large_photographs_are_decoded_one_at_a_time(folder, monkeypatch):
+    """Each takes a gigabyte; as many at once as there are threads would be too much."""
+    monkeypatch.setattr(_images, "MANY_PIXELS", 19 * 20)
+    together, most, real = [], [], _images._to_rgb
+
+    def slow(picture):
+        together.append(1)
+        most.append(len(together))
+        time.sleep(0.02)
+        together.pop()
+        return real(picture)
+
+    monkeypatch.setattr(_images, "_to_rgb", slow)
+    assert len(data.image_folder(folder)) == 5
+    assert max(most) == 1
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_is_missing_for_a_telephones_pictures_is_named(folder, monkeypatch, check):
+    known = {
+        k: v for k, v in Image.registered_extensions().items() if k[:4] not in (".hei", ".avi")
+    }
+    monkeypatch.setattr(Image, "registered_extensions", lambda: known)
+    for name in ("a.HEIC", "b.heif"):
+        (folder / "cat" / name).write_bytes(b"\x00\x00\x00\x18ftypheic" + bytes(64))
+    (folder / "cat" / "c.avif").write_bytes(b"nothing")
+    dataset = data.image_folder(folder, check=check)
+    reasons = {path.name: reason for path, reason in dataset.skipped}
+    assert reasons["a.HEIC"] == reasons["b.heif"] == "HEIC needs the package pillow-heif"
+    assert reasons["c.avif"] == "AVIF needs Pillow 11.3 or newer"
+    for k in range(3):
+        (folder / "cat" / f"{k}.png").unlink()
+    with pytest.raises(ValueError, match=r"a\.HEIC \(HEIC needs the package pillow-heif\)"):
+        data.image_folder(folder, check=check)
+    with pytest.raises(ValueError, match=r"nowhere\.heic: .*No such file"):
+        data.open_rgb(folder / "nowhere.heic")
+
+
+def test_where_the_package_is_installed_it_is_used(monkeypatch):
+    calls = []
+    package = types.SimpleNamespace(register_heif_opener=lambda: calls.append("registered"))
+    monkeypatch.setitem(sys.modules, "pillow_heif", package)
+    _images._register_heif()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not there
+    _images._register_heif()
+    assert calls == ["registered"]
 
 
 # --- a folder of pictures -----------------------------------------------------------------------
