@@ -564,12 +564,45 @@ def test_each_part_has_its_own_transform(folder):
         ({"fractions": (1.0, 0.0)}, "fractions must be positive and add up to 1"),
         ({"fractions": ()}, "fractions must be positive"),
         ({"transforms": (None, None)}, "3 fractions need as many transforms, got 2"),
-        ({}, "class 'class1' has 3 images, too few for a share of each in 3 parts"),
+        ({}, "class 'class1' has 2 images, too few for a share of each in 3 parts"),
     ],
 )
 def test_split_complains(arguments, message):
     with pytest.raises(ValueError, match=f"split: {message}"):
-        data.split(labelled(100, 3), **arguments)
+        data.split(labelled(100, 2), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("fractions", "expected"),
+    [
+        ((0.8, 0.1, 0.1), {3: (1, 1, 1), 4: (2, 1, 1), 5: (3, 1, 1), 6: (4, 1, 1), 7: (5, 1, 1),
+                           8: (6, 1, 1), 9: (7, 1, 1)}),
+        ((0.8, 0.2), {2: (1, 1), 3: (2, 1), 4: (3, 1), 5: (4, 1), 6: (5, 1), 7: (6, 1), 8: (6, 2),
+                      9: (7, 2)}),
+        ((0.1, 0.1, 0.8), {3: (1, 1, 1), 4: (1, 1, 2), 9: (1, 1, 7)}),
+        ((0.2, 0.1), {2: (1, 1), 3: (1, 1), 5: (1, 1), 9: (2, 1)}),
+    ],
+)  # fmt: skip
+def test_of_a_small_class_each_part_has_one(fractions, expected):
+    for count, sizes in expected.items():
+        parts = data.split(labelled(count), fractions)
+        assert tuple(len(part) for part in parts) == sizes, count
+        indices = [i for part in parts for i in part.indices]
+        assert len(set(indices)) == len(indices)
+
+
+def test_what_could_be_split_before_is_split_as_before():
+    """The formula that once was all: where it gave each part something, it still holds."""
+    compared = 0
+    for fractions in ((0.8, 0.1, 0.1), (0.8, 0.2), (0.5, 0.3), (1.0,), (0.1, 0.6, 0.2, 0.1)):
+        for count in range(1, 120):
+            ends = np.rint(np.cumsum(fractions) * count).astype(int)
+            sizes = np.diff(ends, prepend=0).tolist()
+            if min(sizes) > 0:
+                parts = data.split(labelled(count), fractions)
+                assert [len(part) for part in parts] == sizes, (fractions, count)
+                compared += 1
+    assert compared > 500
 
 
 def test_split_complains_of_a_label_without_a_class():

@@ -184,6 +184,8 @@ def split(
 ) -> list[Part]:
     """Split a data set at random so that each part has each class's share; the same on any machine.
 
+    A share is rounded, but never to nothing: of a small class, each part has at least one image.
+
     Args:
         dataset: With ``targets`` (labels) and ``classes``.
         fractions: Share of each part; they add up to 1 or less.
@@ -212,14 +214,21 @@ def split(
         members = np.flatnonzero(labels == label)
         bits = np.random.PCG64(np.random.SeedSequence((label, seed)))
         members = members[np.argsort(bits.random_raw(len(members)), kind="stable")]
-        stops = np.rint(np.cumsum(fractions) * len(members)).astype(int)
-        starts = np.concatenate([[0], stops[:-1]])
-        if (stops <= starts).any():
+        if len(members) < len(parts):
             raise ValueError(
                 f"split: class {name!r} has {len(members)} images, too few for a share of each in "
-                f"{len(fractions)} parts"
+                f"{len(parts)} parts"
             )
+        stops = _stops(np.rint(np.cumsum(fractions) * len(members)).astype(int), len(members))
+        starts = np.concatenate([[0], stops[:-1]])
         for part, start, stop in zip(parts, starts, stops, strict=True):
             part += members[start:stop].tolist()
     chosen = transforms if transforms is not None else [None] * len(parts)
     return [Part(dataset, sorted(p), t) for p, t in zip(parts, chosen, strict=True)]
+
+
+def _stops(stops: np.ndarray, count: int) -> np.ndarray:
+    """Move the ends of parts as little as needed for each part to have one of ``count`` images."""
+    least = np.arange(1, len(stops) + 1)
+    moved = np.maximum.accumulate(np.maximum(stops - least, 0)) + least
+    return np.minimum(moved, count - len(stops) + least)
