@@ -2,6 +2,7 @@
 
 import logging
 import random
+import shutil
 import socket
 import struct
 import sys
@@ -974,6 +975,114 @@ def test_a_download_arrives_whole(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["MNIST"]
     data.torchvision_dataset("mnist", tmp_path)
     assert calls.count("download") == 2
+
+
+def pretend(monkeypatch, make):
+    """Let a function stand in for torchvision's class of MNIST."""
+    source = _downloads.SOURCES["mnist"]._replace(make=make)
+    monkeypatch.setitem(_downloads.SOURCES, "mnist", source)
+    monkeypatch.setattr(_downloads, "PAUSE", 0.01)
+
+
+def test_of_two_that_ask_at_once_one_downloads(tmp_path, monkeypatch, caplog):
+    """As when torchrun starts several processes: the others wait and use what it brought."""
+    calls, waiting = [], threading.Event()
+
+    def make(root, *, download, train, transform):
+        if download:
+            calls.append("download")
+            assert waiting.wait(60)
+            mnist_files(root, [1])
+        elif not (root / "MNIST").is_dir():
+            raise RuntimeError("Dataset not found")
+        return "the data set"
+
+    pretend(monkeypatch, make)
+    monkeypatch.setattr(_downloads.logger, "warning", lambda *_: waiting.set())
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(data.torchvision_dataset, "mnist", tmp_path) for _ in range(2)]
+        assert [b.result(60) for b in both] == ["the data set"] * 2
+    assert calls == ["download"]
+    assert [p.name for p in tmp_path.iterdir()] == ["MNIST"]
+
+
+def test_a_lock_that_was_left_behind_is_named(tmp_path, monkeypatch, caplog):
+    """By a process that was killed: at once in a warning, later in an error."""
+
+    def make(root, *, download, train, transform):
+        raise RuntimeError("Dataset not found")
+
+    pretend(monkeypatch, make)
+    monkeypatch.setattr(_downloads, "PATIENCE", 0.05)
+    lock = tmp_path / _downloads.LOCK
+    lock.touch()
+    with pytest.raises(ConnectionError) as caught:
+        data.torchvision_dataset("mnist", tmp_path)
+    for text in (caplog.text, str(caught.value)):
+        assert f"if no other process downloads to {tmp_path}, remove {lock}" in text
+    assert lock.exists()
+
+
+def pets(root, *, download, train, transform):
+    """A set that torchvision takes for complete when two folders are there."""
+    if download:
+        for name in ("annotations", "images"):
+            (root / "pets" / name).mkdir(parents=True)
+            for k in range(3):
+                (root / "pets" / name / f"{k}.txt").write_text("new")
+        (root / "pets" / "readme").write_text("new")
+    elif not all((root / "pets" / name).is_dir() for name in ("annotations", "images")):
+        raise RuntimeError("Dataset not found")
+    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*.txt"))
+
+
+@pytest.mark.parametrize("there", ["nothing", "pets", "pets/images", "pets/annotations"])
+def test_a_kill_while_a_download_is_moved_in_leaves_no_half_set(tmp_path, monkeypatch, there):
+    """Wherever it strikes, and whatever was there: all is found missing, or all is there."""
+    pretend(monkeypatch, pets)
+    real, steps = Path.replace, [0]
+
+    class Killed(BaseException):
+        pass
+
+    def replace(self, target):
+        if steps[0] == 0:
+            raise Killed
+        steps[0] -= 1
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(shutil, "copytree", lambda *_, **__: pytest.fail("a copy takes its time"))
+    whole = [f"pets/{name}/{k}.txt" for name in ("annotations", "images") for k in range(3)]
+    kills = 0
+    for allowed in range(9):
+        root = tmp_path / str(allowed)
+        (root if there == "nothing" else root / there).mkdir(parents=True)
+        steps[0] = allowed
+        try:
+            assert data.torchvision_dataset("mnist", root) == whole
+        except Killed:
+            kills += 1
+            if (root / "pets" / "annotations").is_dir() and (root / "pets" / "images").is_dir():
+                assert data.torchvision_dataset("mnist", root) == whole
+        steps[0] = 99
+        assert data.torchvision_dataset("mnist", root) == whole
+        assert [p.name for p in root.iterdir()] == ["pets"]
+    assert kills >= 1
+
+
+def test_what_another_process_reads_stays_as_it_is(tmp_path):
+    """A file is replaced, never written over; what only the old folder has stays."""
+    for name, text in (("old", "before"), ("new", "after")):
+        (tmp_path / name / "raw").mkdir(parents=True)
+        (tmp_path / name / "raw" / "images").write_text(text)
+    (tmp_path / "old" / "raw" / "mine").write_text("kept")
+    with (tmp_path / "old" / "raw" / "images").open() as reader:
+        if sys.platform != "win32":  # which lets nobody replace an open file
+            _downloads._merge(tmp_path / "new", tmp_path / "old")
+            assert (tmp_path / "old" / "raw" / "images").read_text() == "after"
+        assert reader.read() == "before"
+    assert (tmp_path / "old" / "raw" / "mine").read_text() == "kept"
 
 
 def test_german_signs_get_names_and_targets(tmp_path, no_network):
