@@ -28,6 +28,9 @@ class Images(NamedTuple):
 def read(split: str, folder: str | None, torchvision: str | None) -> Images:
     """Decode every picture of "train" or "val" once.
 
+    Of one that is not square the middle is taken. Files that cannot be read are left out and
+    reported, as by :func:`data.image_folder`.
+
     Args:
         split: "train" or "val".
         folder: With ``train/<class>/`` and ``val/<class>/``; or None, and
@@ -35,12 +38,16 @@ def read(split: str, folder: str | None, torchvision: str | None) -> Images:
     """
 
     def to_bytes(picture: Any) -> np.ndarray:
-        if picture.size != (SIZE, SIZE):
+        side = min(picture.size)
+        if picture.size != (side, side):
+            left, top = (picture.width - side) // 2, (picture.height - side) // 2
+            picture = picture.crop((left, top, left + side, top + side))
+        if side != SIZE:
             picture = picture.resize((SIZE, SIZE), 2)  # bilinear
         return np.asarray(picture)
 
     if folder:
-        dataset = data.image_folder(Path(folder) / split, to_bytes, check=False)
+        dataset = data.image_folder(Path(folder) / split, to_bytes)
     else:
         dataset = data.torchvision_dataset("cifar10", torchvision, split == "train", to_bytes)
     x = torch.from_numpy(np.stack([dataset[i][0] for i in range(len(dataset))]))

@@ -23,7 +23,7 @@ from PIL import Image
 from cnnlib import datasets
 from cnnlib._cli import looking, main, training
 from cnnlib._cli.sources import Pictures, Source
-from cnnlib.pytorch import checkpoint, finetune, models, pretrained, runs
+from cnnlib.pytorch import checkpoint, data, finetune, models, pretrained, runs
 from cnnlib.pytorch.evaluate import Evaluation
 from cnnlib.pytorch.history import History
 
@@ -265,17 +265,25 @@ def test_what_was_tuned_is_measured_and_used(
     assert captured.err.count("skipped") == len(answer["skipped"]) == 2
     assert len(answer["images"]) == 15
     best = {Path(i["path"]).name: i["predictions"][0] for i in answer["images"]}
-    assert sum(b["class"] == "red" for b in best.values()) >= 12
+    assert {name for name, b in best.items() if b["class"] != "red"} <= {"grey.png"}
     for image in answer["images"]:
         chances = [p["probability"] for p in image["predictions"]]
         assert len(chances) == 2  # no more than there are classes
         assert sum(chances) == pytest.approx(1)
         assert chances == sorted(chances, reverse=True)
         assert {p["class"]: p["index"] for p in image["predictions"]} == {"blue": 0, "red": 1}
-    # The camera's note that it was turned is heeded: nearly the picture that was not turned.
-    assert best["turned.jpg"]["class"] == best["plain.jpg"]["class"]
-    gap = best["turned.jpg"]["probability"] - best["plain.jpg"]["probability"]
-    assert abs(gap) < 0.05
+    # The camera's note that it was turned is heeded: the network sees the picture that was not
+    # turned. Answers would not tell, for both are red; all odd files: test_data.py.
+    prepare = runs.find(str(tuned))[1].transform()
+    inputs = {}
+    for name in ("plain.jpg", "turned.jpg"):
+        inputs[name] = prepare(data.open_rgb(photographs / "red" / name))
+    gap = (inputs["turned.jpg"] - inputs["plain.jpg"]).abs().mean()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("PIL.ImageOps.exif_transpose", lambda file: file.copy())
+        unturned = prepare(data.open_rgb(photographs / "red" / "turned.jpg"))
+    assert gap < 0.05
+    assert (unturned - inputs["plain.jpg"]).abs().mean() > 0.3
 
     assert run("predict", tuned.parent / "red" / "plain.jpg", "--model", tuned, "--top", 1) == 0
     name, line = capsys.readouterr().out.splitlines()

@@ -2,11 +2,16 @@
 
 import logging
 import random
+import shutil
 import socket
 import struct
+import sys
 import threading
+import time
+import types
 import urllib.error
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +22,8 @@ from torchvision.transforms import v2
 
 from cnnlib import datasets
 from cnnlib.pytorch import _downloads, _images, data
+from cnnlib.pytorch._transforms import CropEnds
+from cnnlib.pytorch.recipe import Recipe
 
 RED, BLUE = (200, 30, 40), (20, 40, 210)
 
@@ -178,12 +185,183 @@ def test_sixteen_bit_big_endian(tmp_path):
     assert (result[0, :, 0] == [0, 64, 128, 255]).all()
 
 
+def bright_corner() -> Image.Image:
+    """Dark, with a bright upper left quarter: turned, or without it, it is another picture."""
+    pixels = np.random.default_rng(0).integers(0, 60, (96, 96, 3))
+    pixels[:48, :48] += 190
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def on_its_side(path):
+    """As a phone that is held upright stores it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = bright_corner().transpose(Image.Transpose.ROTATE_90)
+    turned.save(path / "a.jpg", exif=exif, quality=95)
+    return path / "a.jpg", bright_corner()
+
+
+def see_through(path):
+    """Transparent but for a quarter, and black where nobody sees it."""
+    alpha = Image.new("L", (96, 96))
+    alpha.paste(255, (48, 48, 96, 96))
+    picture = bright_corner()
+    picture.putalpha(alpha)
+    picture.save(path / "a.png")
+    white = Image.new("RGB", (96, 96), "white")
+    white.paste(bright_corner(), mask=alpha)
+    return path / "a.png", white
+
+
+def grey(path):
+    """Sixteen bits deep, of which the upper eight are the picture."""
+    levels = np.asarray(bright_corner().convert("L"))
+    Image.fromarray(levels.astype(np.uint16) * 257).save(path / "a.png")
+    return path / "a.png", Image.fromarray(levels).convert("RGB")
+
+
+def press(path):
+    """Ink instead of light."""
+    bright_corner().convert("CMYK").save(path / "a.jpg", quality=95)
+    return path / "a.jpg", bright_corner()
+
+
+def moving(path):
+    """The second frame is the first one's negative."""
+    frames = [bright_corner(), Image.eval(bright_corner(), lambda v: 255 - v)]
+    frames[0].save(path / "a.gif", save_all=True, append_images=frames[1:])
+    return path / "a.gif", bright_corner()
+
+
+def last_frame(path, hint=None):
+    with Image.open(path) as file:
+        file.seek(file.n_frames - 1)
+        return file.convert("RGB")
+
+
+def without(picture):
+    """What is left when the fourth channel is thrown away, and more than eight bits are cut off."""
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray(np.asarray(picture).clip(0, 255).astype(np.uint8))
+    return Image.merge("RGB", (picture.split() * 3)[:3])
+
+
+@pytest.mark.parametrize(
+    ("save", "place", "naive"),
+    [
+        (on_its_side, _images.ImageOps, {"exif_transpose": lambda file: file.copy()}),
+        (see_through, _images, {"_to_rgb": without}),
+        (grey, _images, {"_to_rgb": without}),
+        (press, _images, {"_to_rgb": without}),
+        (moving, _images, {"_read": last_frame}),
+    ],
+)
+def test_a_network_sees_what_a_person_sees(tmp_path, monkeypatch, save, place, naive):
+    """Odd files and their plain twins are the same input; read carelessly, they are not."""
+    path, twin = save(tmp_path)
+    prepare = Recipe(
+        32, 32, tuple(data.IMAGENET_MEAN), tuple(data.IMAGENET_STD), ("a", "b")
+    ).transform()
+
+    def gap():
+        return float((prepare(data.open_rgb(path)) - prepare(twin)).abs().mean())
+
+    assert gap() < 0.1
+    for name, function in naive.items():
+        monkeypatch.setattr(place, name, function)
+    assert gap() > 0.5
+
+
 def test_what_is_no_image_is_named(tmp_path):
     (tmp_path / "a.jpg").write_text("not a picture")
     with pytest.raises(ValueError, match=r"cannot read image .*a\.jpg: not an image"):
         data.open_rgb(tmp_path / "a.jpg")
     with pytest.raises(ValueError, match=r"cannot read image .*nowhere\.png: "):
         data.open_rgb(tmp_path / "nowhere.png")
+
+
+# --- large pictures, and kinds that need a package ----------------------------------------------
+
+
+def test_a_large_photograph_is_no_bomb(tmp_path, monkeypatch):
+    """Pillow refuses twice its limit; ours is higher, and Pillow's is put back."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for suffix in (".png", ".jpg", ".gif", ".tif", ".webp"):
+        path = tmp_path / f"a{suffix}"
+        Image.new("RGB", (30, 20)).save(path)
+        with pytest.raises(Image.DecompressionBombError):
+            Image.open(path)
+        assert data.open_rgb(path).size == (30, 20)
+        assert _images._problem(path) is None
+        assert Image.MAX_IMAGE_PIXELS == 100
+    assert _images.PIXELS > 16320 * 12240
+    monkeypatch.setattr(_images, "PIXELS", 500)
+    with pytest.raises(
+        ValueError, match=r"cannot read image .*a\.webp: more than 0 million pixels"
+    ):
+        data.open_rgb(path)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # somebody wants no limit at all
+    assert data.open_rgb(path).size == (30, 20)
+
+
+def test_reading_in_threads_puts_pillows_limit_back(folder, monkeypatch):
+    """Each ends while another is at work."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    both, real = threading.Barrier(2), _images._to_rgb
+    monkeypatch.setattr(_images, "_to_rgb", lambda p: (both.wait(60), real(p))[1])
+    paths = [folder / "cat" / "0.png", folder / "cat" / "1.png"] * 4
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(_images._problem, paths)) == [None] * 8
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_large_photographs_are_decoded_one_at_a_time(folder, monkeypatch):
+    """Each takes a gigabyte; as many at once as there are threads would be too much."""
+    monkeypatch.setattr(_images, "MANY_PIXELS", 19 * 20)
+    together, most, real = [], [], _images._to_rgb
+
+    def slow(picture):
+        together.append(1)
+        most.append(len(together))
+        time.sleep(0.02)
+        together.pop()
+        return real(picture)
+
+    monkeypatch.setattr(_images, "_to_rgb", slow)
+    assert len(data.image_folder(folder)) == 5
+    assert max(most) == 1
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_is_missing_for_a_telephones_pictures_is_named(folder, monkeypatch, check):
+    known = {
+        k: v for k, v in Image.registered_extensions().items() if k[:4] not in (".hei", ".avi")
+    }
+    monkeypatch.setattr(Image, "registered_extensions", lambda: known)
+    for name in ("a.HEIC", "b.heif"):
+        (folder / "cat" / name).write_bytes(b"\x00\x00\x00\x18ftypheic" + bytes(64))
+    (folder / "cat" / "c.avif").write_bytes(b"nothing")
+    dataset = data.image_folder(folder, check=check)
+    reasons = {path.name: reason for path, reason in dataset.skipped}
+    assert reasons["a.HEIC"] == reasons["b.heif"] == "HEIC needs the package pillow-heif"
+    assert reasons["c.avif"] == "AVIF needs Pillow 11.3 or newer"
+    for k in range(3):
+        (folder / "cat" / f"{k}.png").unlink()
+    with pytest.raises(ValueError, match=r"a\.HEIC \(HEIC needs the package pillow-heif\)"):
+        data.image_folder(folder, check=check)
+    with pytest.raises(ValueError, match=r"nowhere\.heic: .*No such file"):
+        data.open_rgb(folder / "nowhere.heic")
+
+
+def test_where_the_package_is_installed_it_is_used(monkeypatch):
+    calls = []
+    package = types.SimpleNamespace(register_heif_opener=lambda: calls.append("registered"))
+    monkeypatch.setitem(sys.modules, "pillow_heif", package)
+    _images._register_heif()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not there
+    _images._register_heif()
+    assert calls == ["registered"]
 
 
 # --- a folder of pictures -----------------------------------------------------------------------
@@ -387,15 +565,78 @@ def test_each_part_has_its_own_transform(folder):
         ({"fractions": (1.0, 0.0)}, "fractions must be positive and add up to 1"),
         ({"fractions": ()}, "fractions must be positive"),
         ({"transforms": (None, None)}, "3 fractions need as many transforms, got 2"),
-        ({}, "class 'class1' has 3 images, too few for a share of each in 3 parts"),
+        ({}, "class 'class1' has 2 images, too few for a share of each in 3 parts"),
     ],
 )
 def test_split_complains(arguments, message):
     with pytest.raises(ValueError, match=f"split: {message}"):
-        data.split(labelled(100, 3), **arguments)
+        data.split(labelled(100, 2), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("fractions", "expected"),
+    [
+        ((0.8, 0.1, 0.1), {3: (1, 1, 1), 4: (2, 1, 1), 5: (3, 1, 1), 6: (4, 1, 1), 7: (5, 1, 1),
+                           8: (6, 1, 1), 9: (7, 1, 1)}),
+        ((0.8, 0.2), {2: (1, 1), 3: (2, 1), 4: (3, 1), 5: (4, 1), 6: (5, 1), 7: (6, 1), 8: (6, 2),
+                      9: (7, 2)}),
+        ((0.1, 0.1, 0.8), {3: (1, 1, 1), 4: (1, 1, 2), 9: (1, 1, 7)}),
+        ((0.2, 0.1), {2: (1, 1), 3: (1, 1), 5: (1, 1), 9: (2, 1)}),
+    ],
+)  # fmt: skip
+def test_of_a_small_class_each_part_has_one(fractions, expected):
+    for count, sizes in expected.items():
+        parts = data.split(labelled(count), fractions)
+        assert tuple(len(part) for part in parts) == sizes, count
+        indices = [i for part in parts for i in part.indices]
+        assert len(set(indices)) == len(indices)
+
+
+def test_what_could_be_split_before_is_split_as_before():
+    """The formula that once was all: where it gave each part something, it still holds."""
+    compared = 0
+    for fractions in ((0.8, 0.1, 0.1), (0.8, 0.2), (0.5, 0.3), (1.0,), (0.1, 0.6, 0.2, 0.1)):
+        for count in range(1, 120):
+            ends = np.rint(np.cumsum(fractions) * count).astype(int)
+            sizes = np.diff(ends, prepend=0).tolist()
+            if min(sizes) > 0:
+                parts = data.split(labelled(count), fractions)
+                assert [len(part) for part in parts] == sizes, (fractions, count)
+                compared += 1
+    assert compared > 500
+
+
+def test_split_complains_of_a_label_without_a_class():
+    dataset = labelled(10, 10)
+    dataset.targets[3] = 7
+    with pytest.raises(ValueError, match="split: label 7 names none of the 2 classes"):
+        data.split(dataset, (0.5, 0.5))
 
 
 # --- data sets in memory ------------------------------------------------------------------------
+
+
+BYTES = np.zeros((2, 3, 4, 4), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "error", "message"),
+    [
+        (BYTES / np.float32(255), [0, 1], TypeError, "x must be a NumPy array of uint8, got float"),
+        (BYTES.tolist(), [0, 1], TypeError, "x must be a NumPy array of uint8, got list"),
+        (BYTES[:, 0], [0, 1], ValueError, r"x must have the shape .N, C, H, W., got .2, 4, 4."),
+        (BYTES, [0, 1, 1], ValueError, r"2 images need as many labels, got .3,."),
+        (BYTES, [[0], [1]], ValueError, r"2 images need as many labels, got .2, 1."),
+        (BYTES, [0.0, 1.0], TypeError, "labels must be integers, got float64"),
+        (BYTES, [0, 7], ValueError, "label 7 names none of the 2 classes"),
+        (BYTES, [-1, 0], ValueError, "label -1 names none of the 2 classes"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(x, y, error, message):
+    """Else floats would be divided by 255 again, and images without a class would get lost."""
+    with pytest.raises(error, match=f"ArrayDataset: {message}"):
+        data.ArrayDataset(x, y, ["a", "b"])
+    assert data.ArrayDataset(BYTES, [0, 1], ["a", "b"])[1][1] == 1
 
 
 def test_road_signs_as_a_torch_data_set():
@@ -448,6 +689,51 @@ def test_eval_transform_is_scaled_cut_from_the_middle_and_normalised():
 def test_eval_transform_resizes_the_shorter_side(size, resize, side):
     steps = data.eval_transform(size, resize=resize).transforms
     assert next(s for s in steps if isinstance(s, v2.Resize)).size == [side]
+
+
+PLAIN = {"mean": (0, 0, 0), "std": (1, 1, 1)}
+
+
+def without_cropping(transform):
+    return v2.Compose([s for s in transform.transforms if not isinstance(s, CropEnds)])
+
+
+@pytest.mark.parametrize("shape", [(2, 40_000), (40_000, 2), (3, 20_001), (1, 30)])
+def test_a_strip_is_cropped_before_it_is_resized(monkeypatch, shape):
+    """Else the longer side would have millions of pixels, gigabytes of memory."""
+    resized = []
+    real = v2.Resize.transform
+    monkeypatch.setattr(v2.Resize, "transform", lambda *a: resized.append(a[1].shape) or real(*a))
+    picture = torch.randint(0, 256, (3, *shape), dtype=torch.uint8)
+    assert data.eval_transform(224)(picture).shape == (3, 224, 224)
+    assert min(resized[0][1:]) == min(shape)
+    assert max(resized[0][1:]) < 9 * min(shape)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    ("size", "resize"), [(32, None), (24, 32), (40, 16), (2, 2), (2, 3), (33, 40), (32, 41)]
+)
+def test_cropping_first_changes_nothing(size, resize, interpolation):
+    """Pictures up to 1:8 to the letter; strips whose length scales to whole pixels nearly so."""
+    transform = data.eval_transform(size, resize=resize, interpolation=interpolation, **PLAIN)
+    for shape in ((30, 40), (81, 20), (7, 42), (4, 4 * 25), (64, 64 * 20), (9 * 31, 9), (1, 50)):
+        picture = torch.randint(0, 256, (3, *shape), dtype=torch.uint8)
+        expected = without_cropping(transform)(picture)
+        ordinary = max(shape) <= 8 * min(shape)
+        level = 0 if ordinary else 1.1 / 255
+        torch.testing.assert_close(transform(picture), expected, atol=level, rtol=0)
+
+
+def test_cropping_first_moves_nothing():
+    """Where the length is rounded, the middle still is the middle."""
+    transform = data.eval_transform(32, resize=40, **PLAIN)
+    for shape in ((37, 1000), (1001, 38), (53, 997)):
+        smooth = [torch.linspace(0, 6 * n / min(shape), n).sin() for n in shape]
+        picture = (127 + 60 * smooth[0][:, None] + 60 * smooth[1]).to(torch.uint8).expand(3, -1, -1)
+        torch.testing.assert_close(
+            transform(picture), without_cropping(transform)(picture), atol=0.01, rtol=0
+        )
 
 
 def seeded(transform, picture, seed=0):
@@ -689,6 +975,114 @@ def test_a_download_arrives_whole(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["MNIST"]
     data.torchvision_dataset("mnist", tmp_path)
     assert calls.count("download") == 2
+
+
+def pretend(monkeypatch, make):
+    """Let a function stand in for torchvision's class of MNIST."""
+    source = _downloads.SOURCES["mnist"]._replace(make=make)
+    monkeypatch.setitem(_downloads.SOURCES, "mnist", source)
+    monkeypatch.setattr(_downloads, "PAUSE", 0.01)
+
+
+def test_of_two_that_ask_at_once_one_downloads(tmp_path, monkeypatch, caplog):
+    """As when torchrun starts several processes: the others wait and use what it brought."""
+    calls, waiting = [], threading.Event()
+
+    def make(root, *, download, train, transform):
+        if download:
+            calls.append("download")
+            assert waiting.wait(60)
+            mnist_files(root, [1])
+        elif not (root / "MNIST").is_dir():
+            raise RuntimeError("Dataset not found")
+        return "the data set"
+
+    pretend(monkeypatch, make)
+    monkeypatch.setattr(_downloads.logger, "warning", lambda *_: waiting.set())
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(data.torchvision_dataset, "mnist", tmp_path) for _ in range(2)]
+        assert [b.result(60) for b in both] == ["the data set"] * 2
+    assert calls == ["download"]
+    assert [p.name for p in tmp_path.iterdir()] == ["MNIST"]
+
+
+def test_a_lock_that_was_left_behind_is_named(tmp_path, monkeypatch, caplog):
+    """By a process that was killed: at once in a warning, later in an error."""
+
+    def make(root, *, download, train, transform):
+        raise RuntimeError("Dataset not found")
+
+    pretend(monkeypatch, make)
+    monkeypatch.setattr(_downloads, "PATIENCE", 0.05)
+    lock = tmp_path / _downloads.LOCK
+    lock.touch()
+    with pytest.raises(ConnectionError) as caught:
+        data.torchvision_dataset("mnist", tmp_path)
+    for text in (caplog.text, str(caught.value)):
+        assert f"if no other process downloads to {tmp_path}, remove {lock}" in text
+    assert lock.exists()
+
+
+def pets(root, *, download, train, transform):
+    """A set that torchvision takes for complete when two folders are there."""
+    if download:
+        for name in ("annotations", "images"):
+            (root / "pets" / name).mkdir(parents=True)
+            for k in range(3):
+                (root / "pets" / name / f"{k}.txt").write_text("new")
+        (root / "pets" / "readme").write_text("new")
+    elif not all((root / "pets" / name).is_dir() for name in ("annotations", "images")):
+        raise RuntimeError("Dataset not found")
+    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*.txt"))
+
+
+@pytest.mark.parametrize("there", ["nothing", "pets", "pets/images", "pets/annotations"])
+def test_a_kill_while_a_download_is_moved_in_leaves_no_half_set(tmp_path, monkeypatch, there):
+    """Wherever it strikes, and whatever was there: all is found missing, or all is there."""
+    pretend(monkeypatch, pets)
+    real, steps = Path.replace, [0]
+
+    class Killed(BaseException):
+        pass
+
+    def replace(self, target):
+        if steps[0] == 0:
+            raise Killed
+        steps[0] -= 1
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(shutil, "copytree", lambda *_, **__: pytest.fail("a copy takes its time"))
+    whole = [f"pets/{name}/{k}.txt" for name in ("annotations", "images") for k in range(3)]
+    kills = 0
+    for allowed in range(9):
+        root = tmp_path / str(allowed)
+        (root if there == "nothing" else root / there).mkdir(parents=True)
+        steps[0] = allowed
+        try:
+            assert data.torchvision_dataset("mnist", root) == whole
+        except Killed:
+            kills += 1
+            if (root / "pets" / "annotations").is_dir() and (root / "pets" / "images").is_dir():
+                assert data.torchvision_dataset("mnist", root) == whole
+        steps[0] = 99
+        assert data.torchvision_dataset("mnist", root) == whole
+        assert [p.name for p in root.iterdir()] == ["pets"]
+    assert kills >= 1
+
+
+def test_what_another_process_reads_stays_as_it_is(tmp_path):
+    """A file is replaced, never written over; what only the old folder has stays."""
+    for name, text in (("old", "before"), ("new", "after")):
+        (tmp_path / name / "raw").mkdir(parents=True)
+        (tmp_path / name / "raw" / "images").write_text(text)
+    (tmp_path / "old" / "raw" / "mine").write_text("kept")
+    with (tmp_path / "old" / "raw" / "images").open() as reader:
+        if sys.platform != "win32":  # which lets nobody replace an open file
+            _downloads._merge(tmp_path / "new", tmp_path / "old")
+            assert (tmp_path / "old" / "raw" / "images").read_text() == "after"
+        assert reader.read() == "before"
+    assert (tmp_path / "old" / "raw" / "mine").read_text() == "kept"
 
 
 def test_german_signs_get_names_and_targets(tmp_path, no_network):

@@ -174,6 +174,22 @@ def test_command_writes_weights_card_and_record(folder, tmp_path, recipe, capsys
     assert len(capsys.readouterr().out.splitlines()) == 5
 
 
+def test_broken_pictures_are_left_out_and_long_ones_cut(folder, caplog):
+    """One truncated file in a folder of thousands does not end the run."""
+    broken = folder / "train" / "grey" / "03.png"
+    broken.write_bytes(broken.read_bytes()[:1000])
+    flag = np.zeros((64, 128, 3), np.uint8)
+    flag[:, :32, 0] = flag[:, 96:, 0] = 255  # red at both ends, which fall off
+    flag[:, 32:96, 2] = 255
+    Image.fromarray(flag).save(folder / "train" / "dark" / "00.png")
+    images = small_vgg_data.read("train", str(folder), None)
+    assert images.x.shape == (59, 3, 32, 32)
+    assert torch.bincount(images.y).tolist() == [20, 19, 20]
+    assert "skipped 1 of 60 files" in caplog.text
+    assert "03.png" in caplog.text
+    assert images.x[0].amin((1, 2)).tolist() == images.x[0].amax((1, 2)).tolist() == [0, 0, 255]
+
+
 def test_interrupted_run_ends_as_if_it_had_not_been(folder, tmp_path, recipe, monkeypatch):
     def final(run, *more):
         pretrain.main(["--data", str(folder), "--out", str(tmp_path / run), "--quick", *more])

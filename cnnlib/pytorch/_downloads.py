@@ -1,9 +1,11 @@
 """The data sets that torchvision downloads, kept in one folder, and what stands in offline."""
 
+import logging
 import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +13,14 @@ from typing import Any, NamedTuple
 
 from torchvision import datasets as tv
 
+logger = logging.getLogger("cnnlib.data")
+
 TIMEOUT = 30.0
 """Seconds without an answer after which a download is given up."""
+PATIENCE, PAUSE = 3600.0, 0.5
+"""Seconds to wait for another process that downloads the same, and between two looks."""
+LOCK = ".downloading"
+"""Name of the file that is in a folder while a process downloads to it."""
 
 
 class Source(NamedTuple):
@@ -107,20 +115,67 @@ def _is_there(source: Source, folder: Path, options: dict[str, Any]) -> bool:
 
 
 def _download(source: Source, folder: Path, options: dict[str, Any]) -> None:
-    """Download beside its place and move it in whole, so that half a download never counts."""
+    """Download beside its place and move it in whole, so that half a download never counts.
+
+    One process at a time does so; the others wait, and use what it brought.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+    with _alone(folder / LOCK):
+        if _is_there(source, folder, options):  # another process was first
+            return
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+        try:
+            with _timeout(TIMEOUT):
+                source.make(partial, download=True, **options)
+            _merge(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _merge(source: Path, target: Path) -> None:
+    """Move all that is in one folder into another, each file or new folder in a single step.
+
+    A file takes the place of its namesake. torchvision takes a set for complete when a folder is
+    there: so folders that are not there yet come last, when all that was begun before is whole.
+    """
+
+    def turn(part: Path) -> tuple[int, str]:
+        kind = 0 if not part.is_dir() else 1 if (target / part.name).is_dir() else 2
+        return kind, part.name
+
+    for part in sorted(source.iterdir(), key=turn):
+        place = target / part.name
+        if part.is_dir() and place.is_dir():
+            _merge(part, place)
+        else:
+            part.replace(place)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process has the lock, a file; have it; remove it.
+
+    Raises:
+        TimeoutError: If it is there for too long; the message says what to do.
+    """
+    until = time.monotonic() + PATIENCE
+    waiting = False
+    while True:
+        try:
+            lock.open("x").close()
+            break
+        except FileExistsError:
+            advice = f"if no other process downloads to {lock.parent}, remove {lock}"
+            if time.monotonic() >= until:
+                raise TimeoutError(f"waited {PATIENCE:.0f} seconds; {advice}") from None
+            if not waiting:
+                logger.warning("waiting for another download; %s", advice)
+            waiting = True
+            time.sleep(PAUSE)
     try:
-        with _timeout(TIMEOUT):
-            source.make(partial, download=True, **options)
-        for part in list(partial.iterdir()):
-            place = folder / part.name
-            if place.is_dir():
-                shutil.copytree(part, place, dirs_exist_ok=True)
-            else:
-                part.replace(place)
+        yield
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        lock.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """Image files of any kind as RGB pictures, and a folder of class folders as a data set."""
 
+import importlib
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,33 @@ from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
 logger = logging.getLogger("cnnlib.data")
+
+PIXELS = 500_000_000
+"""Larger pictures are refused. The largest phones take 200 million; Pillow stops before that."""
+MANY_PIXELS = 50_000_000
+"""Pictures larger than this are decoded one at a time, for the memory's sake."""
+
+_decoding = threading.Lock()
+
+
+class _Limit:
+    """Who reads now, and Pillow's own limit meanwhile."""
+
+    lock = threading.Lock()
+    readers = 0
+    before: int | None = None
+
+
+_limit = _Limit()
+
+
+def _register_heif() -> None:
+    """Let Pillow read HEIC, as iPhones store it, where the package for it is installed."""
+    with suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
+
+
+_register_heif()
 
 
 def open_rgb(path: str | Path) -> Image.Image:
@@ -25,13 +54,15 @@ def open_rgb(path: str | Path) -> Image.Image:
         path: The file.
 
     Raises:
-        ValueError: If the file is no image, or a truncated one; the message names it.
+        ValueError: If the file is no image, a truncated one or one of more than 500 million pixels;
+            the message names it.
     """
+    path = Path(path)
     try:
         with _without_warnings():
-            return _read(Path(path))
+            return _read(path)
     except Exception as error:  # a broken file makes decoders raise almost anything
-        raise ValueError(f"cannot read image {path}: {_reason(error)}") from error
+        raise ValueError(f"cannot read image {path}: {_reason(error, path)}") from error
 
 
 @contextmanager
@@ -47,7 +78,7 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _read(path: Path, hint: int | None = None) -> Image.Image:
-    with Image.open(path) as file:
+    with _own_limit(), Image.open(path) as file, _decoding if _large(file) else nullcontext():
         if hint is not None and file.format == "JPEG":
             file.draft("RGB", (hint, hint))  # all of the file is parsed, few pixels are made
         file.load()
@@ -55,7 +86,29 @@ def _read(path: Path, hint: int | None = None) -> Image.Image:
             picture = ImageOps.exif_transpose(file)
         except Exception:  # damaged EXIF data do not damage the picture
             picture = file.copy()
-    return _to_rgb(picture)
+        return _to_rgb(picture)
+
+
+@contextmanager
+def _own_limit() -> Iterator[None]:
+    """Pillow's limit belongs to the whole process: whoever comes last out of here puts it back."""
+    with _limit.lock:
+        if _limit.readers == 0:
+            _limit.before = Image.MAX_IMAGE_PIXELS
+            if _limit.before is not None:
+                Image.MAX_IMAGE_PIXELS = max(_limit.before, PIXELS // 2)  # it refuses twice as many
+        _limit.readers += 1
+    try:
+        yield
+    finally:
+        with _limit.lock:
+            _limit.readers -= 1
+            if _limit.readers == 0:
+                Image.MAX_IMAGE_PIXELS = _limit.before
+
+
+def _large(picture: Image.Image) -> bool:
+    return picture.width * picture.height > MANY_PIXELS
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -77,10 +130,25 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
     return (np.clip(values, 0, 65535).astype(np.uint32) // 257).astype(np.uint8)
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image"
+def _reason(error: Exception, path: Path) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {PIXELS // 10**6} million pixels"
+    if isinstance(error, OSError) and error.errno is not None:  # not there, not allowed
+        return str(error).splitlines()[0]
+    missing = _missing(path)
+    if missing or isinstance(error, Image.UnidentifiedImageError):
+        return missing or "not an image"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _missing(path: Path) -> str | None:
+    """What has to be installed before a file of this name can be read; None if nothing."""
+    kind = path.suffix.lower()
+    if kind in Image.registered_extensions():
+        return None
+    if kind in (".heic", ".heif"):
+        return "HEIC needs the package pillow-heif"
+    return "AVIF needs Pillow 11.3 or newer" if kind == ".avif" else None
 
 
 class ImageFolder(Dataset):
@@ -135,7 +203,9 @@ class ImageFolder(Dataset):
                 problems = list(pool.map(_problem, files))
         else:
             known = Image.registered_extensions()
-            problems = [None if p.suffix.lower() in known else "not an image" for p in files]
+            problems = [
+                None if p.suffix.lower() in known else _missing(p) or "not an image" for p in files
+            ]
         for path, problem in zip(files, problems, strict=True):
             if problem is None:
                 self.samples.append((path, label))
@@ -181,5 +251,5 @@ def _problem(path: Path) -> str | None:
     try:
         _read(path, hint=64)
     except Exception as error:
-        return _reason(error)
+        return _reason(error, path)
     return None

@@ -1,9 +1,11 @@
 """From a picture to the tensor that a network takes, with augmentation for training."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from torchvision.transforms import v2
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -71,8 +73,40 @@ def eval_transform(
     if resize is None:
         resize = size if size <= 64 else round(size * 256 / 224)
     resized = v2.Resize(resize, v2.InterpolationMode(interpolation), antialias=True)
-    steps = [v2.ToImage(), resized, v2.CenterCrop(size)]
+    steps = [v2.ToImage(), CropEnds(4 + math.ceil(size / resize)), resized, v2.CenterCrop(size)]
     return v2.Compose([*steps, *_normalise(mean, std)])
+
+
+class CropEnds(nn.Module):
+    """Cut whole squares off both ends of a picture that is far longer than wide.
+
+    Resized by its shorter side, a picture of 40,000 x 2 pixels would have over a thousand million
+    of them, of which a square in the middle is kept. With whole squares the middle stays where it
+    was, and all that changes is the rounding of the longer side's length.
+
+    Args:
+        squares: The result is at least so many times as long as wide, and less than four more. To
+            be four more than the part that is kept: two at each end are more than any filter sees.
+    """
+
+    def __init__(self, squares: int):
+        super().__init__()
+        self.squares = squares
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(..., H, W) to the same with a shorter H or W; what is short already stays as it is."""
+        height, width = image.shape[-2:]
+        short, long = sorted((height, width))
+        # An even number of squares at each end, or CenterCrop would round its halves otherwise.
+        spare = 2 * short * ((long // short - self.squares) // 4)
+        if spare <= 0:
+            return image
+        if width > height:
+            return v2.functional.crop(image, 0, spare, height, width - 2 * spare)
+        return v2.functional.crop(image, spare, 0, height - 2 * spare, width)
+
+    def extra_repr(self) -> str:
+        return f"{self.squares}"
 
 
 def _normalise(mean: Sequence[float], std: Sequence[float]) -> list[Any]:

@@ -62,6 +62,11 @@ class ArrayDataset(Dataset):
         y: Labels (N,).
         classes: Name of each class.
         transform: Called with each image, a uint8 tensor (C, H, W); None gives float32 in [0, 1].
+
+    Raises:
+        TypeError: If x is no array of uint8, or the labels are no integers.
+        ValueError: If x has other than four axes, x and y differ in length, or a label names no
+            class.
     """
 
     def __init__(
@@ -71,6 +76,17 @@ class ArrayDataset(Dataset):
         classes: Sequence[str],
         transform: Transform | None = None,
     ):
+        if not isinstance(x, np.ndarray) or x.dtype != np.uint8:
+            kind = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+            raise TypeError(f"ArrayDataset: x must be a NumPy array of uint8, got {kind}")
+        if x.ndim != 4:
+            raise ValueError(f"ArrayDataset: x must have the shape (N, C, H, W), got {x.shape}")
+        y = np.asarray(y)
+        if y.shape != (len(x),):
+            raise ValueError(f"ArrayDataset: {len(x)} images need as many labels, got {y.shape}")
+        if y.dtype.kind not in "iu":
+            raise TypeError(f"ArrayDataset: labels must be integers, got {y.dtype}")
+        _check_labels("ArrayDataset", y, len(classes))
         self.x, self.classes, self.transform = torch.from_numpy(x), list(classes), transform
         self.night: np.ndarray | None = None
         self.targets = [int(label) for label in y]
@@ -83,6 +99,12 @@ class ArrayDataset(Dataset):
         if self.transform is None:
             return image.to(torch.float32) / 255, self.targets[index]
         return self.transform(image), self.targets[index]
+
+
+def _check_labels(caller: str, labels: np.ndarray, classes: int) -> None:
+    wrong = np.setdiff1d(labels, np.arange(classes))
+    if len(wrong):
+        raise ValueError(f"{caller}: label {wrong[0]} names none of the {classes} classes")
 
 
 def road_signs_dataset(
@@ -162,6 +184,8 @@ def split(
 ) -> list[Part]:
     """Split a data set at random so that each part has each class's share; the same on any machine.
 
+    A share is rounded, but never to nothing: of a small class, each part has at least one image.
+
     Args:
         dataset: With ``targets`` (labels) and ``classes``.
         fractions: Share of each part; they add up to 1 or less.
@@ -173,7 +197,8 @@ def split(
         One :class:`Part` for each fraction. No sample is in two of them.
 
     Raises:
-        ValueError: If the fractions do not fit, or a part would miss a class.
+        ValueError: If the fractions do not fit, a label names no class, or a class has fewer images
+            than there are parts.
     """
     fractions = [float(f) for f in fractions]
     if not fractions or min(fractions) <= 0 or sum(fractions) > 1 + 1e-9:
@@ -183,19 +208,27 @@ def split(
             f"split: {len(fractions)} fractions need as many transforms, got {len(transforms)}"
         )
     labels = np.asarray(dataset.targets)
+    _check_labels("split", labels, len(dataset.classes))
     parts: list[list[int]] = [[] for _ in fractions]
     for label, name in enumerate(dataset.classes):
         members = np.flatnonzero(labels == label)
         bits = np.random.PCG64(np.random.SeedSequence((label, seed)))
         members = members[np.argsort(bits.random_raw(len(members)), kind="stable")]
-        stops = np.rint(np.cumsum(fractions) * len(members)).astype(int)
-        starts = np.concatenate([[0], stops[:-1]])
-        if (stops <= starts).any():
+        if len(members) < len(parts):
             raise ValueError(
                 f"split: class {name!r} has {len(members)} images, too few for a share of each in "
-                f"{len(fractions)} parts"
+                f"{len(parts)} parts"
             )
+        stops = _stops(np.rint(np.cumsum(fractions) * len(members)).astype(int), len(members))
+        starts = np.concatenate([[0], stops[:-1]])
         for part, start, stop in zip(parts, starts, stops, strict=True):
             part += members[start:stop].tolist()
     chosen = transforms if transforms is not None else [None] * len(parts)
     return [Part(dataset, sorted(p), t) for p, t in zip(parts, chosen, strict=True)]
+
+
+def _stops(stops: np.ndarray, count: int) -> np.ndarray:
+    """Move the ends of parts as little as needed for each part to have one of ``count`` images."""
+    least = np.arange(1, len(stops) + 1)
+    moved = np.maximum.accumulate(np.maximum(stops - least, 0)) + least
+    return np.minimum(moved, count - len(stops) + least)
