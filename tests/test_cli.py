@@ -799,6 +799,24 @@ def test_predict_a_photograph_with_imagenet_weights(
     assert got == pytest.approx(best.values.tolist(), rel=0.02)
 
 
+def test_a_download_leaves_json_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """torch announces a download on stdout, where a program reads the answer."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+
+    def download(url: str, place: str, *_: Any, **__: Any) -> None:
+        print(f'Downloading: "{url}"')
+        torch.save(torchvision.models.resnet18(weights=None).state_dict(), place)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    photo = tmp_path / "a.png"
+    picture(0, 0, 40, 40).save(photo)
+    assert run("predict", photo, "--model", "resnet18", "--json") == 0
+    assert len(strict(capsys.readouterr().out)["images"]) == 1
+
+
 def test_summary_of_vgg16(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("summary", "vgg16", "--json") == 0
     table = json.loads(capsys.readouterr().out)
