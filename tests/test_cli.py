@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,7 +23,7 @@ import yaml
 from PIL import Image
 
 from cnnlib import datasets
-from cnnlib._cli import looking, main, training
+from cnnlib._cli import looking, main, training, using
 from cnnlib._cli.sources import Pictures, Source
 from cnnlib.pytorch import checkpoint, finetune, models, pretrained, runs
 from cnnlib.pytorch.evaluate import Evaluation
@@ -152,6 +154,51 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     # each option is explained
     options = [line for line in text.splitlines() if line.startswith("  --")]
     assert all(len(line.split()) > 2 or line.rstrip().endswith(">") for line in options), options
+
+
+def written_commands() -> list[str]:
+    """Every command of this package in the book's and the README's blocks and lines of code."""
+    found = []
+    for path in [*sorted((ROOT / "manuscript").glob("**/*.md")), ROOT / "README.md"]:
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        cell = re.compile(r"^```\{.*?^```", re.DOTALL | re.MULTILINE)  # Python: has other tests
+        block = re.compile(r"^```.*?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+        text = cell.sub("", text)
+        lines = [line for part in block.findall(text) for line in part.splitlines()]
+        lines += [" ".join(part.split()) for part in re.findall(r"`([^`]+)`", block.sub("", text))]
+        verbs = "train|finetune|predict|summary|bench|evaluate"
+        found += re.findall(rf"-m cnnlib ((?:{verbs})\b.*)", "\n".join(lines))
+    return list(dict.fromkeys(found))
+
+
+def test_there_are_commands_in_the_text() -> None:
+    assert {line.split()[0] for line in written_commands()} >= {"train", "finetune", "predict"}
+    assert len(written_commands()) > 6
+
+
+@pytest.mark.parametrize("line", written_commands())
+def test_commands_in_the_text_are_written_rightly(
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Nothing is trained: names and values of the options are looked at."""
+    words = [word for word in shlex.split(line) if word != "..."]
+    done = []
+    works: list[tuple[Any, str]] = [(training, "train"), (training, "finetune_")]
+    works += [(using, "evaluate"), (using, "predict"), (looking, "summary"), (looking, "bench")]
+    for module, name in works:
+        monkeypatch.setattr(module, name, lambda *given: done.append(given))
+    monkeypatch.chdir(tmp_path)
+    if "--resume" in words:
+        folder = Path(words[words.index("--resume") + 1])
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text('{"data": "digits"}')
+    assert run(*words) == 0, capsys.readouterr().err
+    assert len(done) == 1
+    if words[0] == "train":
+        assert done[0][0]["model"] in models.names()
 
 
 @pytest.mark.parametrize(
@@ -750,8 +797,10 @@ def test_a_real_ctrl_c(photographs: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="torchrun wants gloo on Unix")
 def test_train_under_torchrun(photographs: Path, tmp_path: Path) -> None:
-    """Two processes: one speaks, one writes, both end with code 0."""
-    words = ["--data", photographs, "--model", "small_cnn", "--epochs", 1, "--device", "cpu"]
+    """Two processes: one speaks, one writes, both end with code 0; one alone learns the same."""
+    words = ["--data", photographs, "--model", "lenet5", "--epochs", 1, "--device", "cpu"]
+    words += ["--no-augment"]
+    assert run("train", *words, "--batch-size", 8, "--out", tmp_path / "alone") == 0
     words += ["--batch-size", 4, "--out", tmp_path / "run"]
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", 2, "-m", "cnnlib", "train"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -760,7 +809,10 @@ def test_train_under_torchrun(photographs: Path, tmp_path: Path) -> None:
     assert result.stdout.count("epoch 1/1") == 1
     assert result.stdout.count("saved in") == 1
     assert json.loads((tmp_path / "run" / "report.json").read_text())["val"]["examples"] == 6
-    runs.load(tmp_path / "run")
+    alone, both = (runs.load(tmp_path / name)[0].state_dict() for name in ("alone", "run"))
+    assert list(alone) == list(both)
+    for name, value in alone.items():
+        assert torch.allclose(value, both[name], rtol=0, atol=1e-6), name
 
 
 # --- ImageNet weights, and looking at networks
