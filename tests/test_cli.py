@@ -23,9 +23,9 @@ import yaml
 from PIL import Image
 
 from cnnlib import datasets
-from cnnlib._cli import looking, main, training, using
+from cnnlib._cli import app, looking, main, training, using
 from cnnlib._cli.sources import Pictures, Source
-from cnnlib.pytorch import checkpoint, finetune, models, pretrained, runs
+from cnnlib.pytorch import _images, checkpoint, finetune, models, pretrained, runs
 from cnnlib.pytorch.evaluate import Evaluation
 from cnnlib.pytorch.history import History
 
@@ -154,6 +154,19 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     # each option is explained
     options = [line for line in text.splitlines() if line.startswith("  --")]
     assert all(len(line.split()) > 2 or line.rstrip().endswith(">") for line in options), options
+
+
+def test_help_says_what_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert models.names() == app.NETWORKS
+    for command, parts in {
+        "train": [", ".join(models.names()), "random: the split, road-signs, new weights", "val/"],
+        "finetune": ["random: the split, road-signs, new weights"],
+        "bench": ["fp32, or mixed precision with bf16 or fp16"],
+    }.items():
+        assert run(command, "--help") == 0
+        text = " ".join(capsys.readouterr().out.split()).replace("road- signs", "road-signs")
+        for part in parts:
+            assert part in text, part
 
 
 def written_commands() -> list[str]:
@@ -598,6 +611,65 @@ def test_a_test_part_and_a_share_for_one_do_not_go_together(
         message = f"error: {source} has a test part of its own: --test-share must be 0"
         assert message in capsys.readouterr().err
         assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_part_and_a_share_for_one_do_not_go_together(
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only one that was typed is an error: every config.json has one."""
+    monkeypatch.setattr(training, "fit", lambda *_, **__: History())
+    for part in ("train", "val"):
+        shutil.copytree(photographs, tmp_path / "data" / part)
+    words = ["--data", tmp_path / "data", "--model", "small_cnn", *TINY]
+    assert run("train", *words, "--out", tmp_path / "typed", "--val-share", 0.2) == 1
+    message = f"error: {tmp_path / 'data'} has a validation part of its own: leave --val-share out"
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "typed").exists()
+    assert run("train", *words, "--out", tmp_path / "first") == 0
+    config = tmp_path / "first" / "config.json"
+    assert json.loads(config.read_text())["val_share"] == 0.2
+    assert run("train", "--config", config, "--out", tmp_path / "second") == 0
+    words = ["--data", photographs, "--model", "small_cnn", *TINY, "--val-share", 0.2]
+    assert run("train", *words, "--out", tmp_path / "split") == 0
+
+
+def test_pictures_are_not_read_beforehand_if_nobody_wants_that(
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A million of them, on each process, is an hour; the run knows it when it is measured."""
+    shutil.copytree(photographs, tmp_path / "data")
+    for folder in ("red", "blue"):
+        (tmp_path / "data" / folder / "truncated.jpg").unlink()
+    opened: list[Path] = []
+    read = _images._read
+
+    def note(path: Path, hint: int | None = None) -> Image.Image:
+        opened.append(path)
+        return read(path, hint)
+
+    monkeypatch.setattr(_images, "_read", note)
+    out = tmp_path / "run"
+    words = ["--data", tmp_path / "data", "--model", "small_cnn", *TINY, "--out"]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "fit", lambda *_, **__: History())
+        patch.setattr(training, "_finish", lambda *_, **__: None)
+        assert run("train", *words, tmp_path / "read") == 0
+        assert len(opened) == 31
+        opened.clear()
+        assert run("train", *words, tmp_path / "unread", "--no-check") == 0
+        assert opened == []
+    assert run("train", *words, out, "--no-check") == 0
+    opened.clear()
+    capsys.readouterr()
+    assert run("evaluate", "--model", out, "--json") == 0
+    assert len(opened) == json.loads(capsys.readouterr().out)["examples"] == 6
+    assert run("train", "--resume", out, "--check", "--quiet") == 0
 
 
 @pytest.mark.parametrize(("batch_size", "left_out"), [(23, True), (8, False)])

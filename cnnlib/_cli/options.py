@@ -21,6 +21,12 @@ ENUMS: dict[str, Any] = {
     name: Enum(name.title(), {c: c for c in choices}, type=str) for name, choices in CHOICES.items()
 }
 
+HELP = {
+    "seed": "Of all that is random: the split, road-signs, new weights and heads, the order of the "
+    "examples, dropout, augmentation.",
+}
+"""Of options that mean more to a command than to a training."""
+
 
 def training_options(**defaults: Any) -> Callable[[Callable], Callable]:
     """Give a command one option for each field of TrainConfig.
@@ -71,13 +77,20 @@ def _parameter(field: Any, defaults: dict[str, Any]) -> inspect.Parameter:
     )
 
 
+def typed(ctx: typer.Context) -> list[str]:
+    """Names of the options that stand on the command line, not in a file and not left out."""
+    names = [str(p.name) for p in ctx.command.params]
+    return [n for n in names if getattr(ctx.get_parameter_source(n), "name", "") == "COMMANDLINE"]
+
+
 @functools.cache
 def _help() -> dict[str, str]:
     """The lines of TrainConfig's docstring, option by option."""
     text = inspect.getdoc(TrainConfig) or ""
     block = text.split("Args:\n")[1].split("\n\n")[0]
     found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", block, re.MULTILINE)
-    return {name: " ".join(line.split()).replace("``", "") for name, line in found}
+    lines = {name: " ".join(line.split()).replace("``", "") for name, line in found}
+    return {**lines, **HELP}
 
 
 def plain(value: Any) -> Any:

@@ -26,6 +26,7 @@ class Source(NamedTuple):
     val_share: float
     test_share: float
     seed: int
+    check: bool = True
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> "Source":
@@ -43,6 +44,7 @@ class Pictures:
 
     Attributes:
         own_test: Whether the source has a test part of its own; ``test_share`` is then not used.
+        own_val: The same of the validation part.
 
     Raises:
         ValueError: If the source is neither a folder nor a known name, or cannot be split.
@@ -51,7 +53,7 @@ class Pictures:
     def __init__(self, source: Source):
         self.source = source
         self.skipped = 0
-        self.own_test = True
+        self.own_test, self.own_val = True, source.data == "road-signs"
         self._parts: dict[str, Any] = {}
         path = Path(source.data)
         if path.is_dir():
@@ -74,7 +76,7 @@ class Pictures:
 
     def _from_folder(self, path: Path) -> None:
         given = _divided(path)
-        self.own_test = "test" in given
+        self.own_test, self.own_val = "test" in given, "val" in given
         if not given:
             self._split(self._read(path), self.source.val_share, self.source.test_share)
             return
@@ -89,7 +91,7 @@ class Pictures:
             self._parts = {name: self._parts[name] for name in PARTS if name in self._parts}
 
     def _read(self, path: Path) -> data.ImageFolder:
-        folder = data.image_folder(path)
+        folder = data.image_folder(path, check=self.source.check)
         self.skipped += len(folder.skipped)
         return folder
 

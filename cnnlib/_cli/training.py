@@ -23,7 +23,7 @@ from cnnlib.pytorch.train_state import LAST
 
 GREY = ((0.5,), (0.25,))
 CONFIG = "config.json"
-FREE = ("data", "out", "device", "workers", "quiet", "tensorboard")
+FREE = ("data", "out", "device", "workers", "quiet", "tensorboard", "check")
 """What may be another in a resumed run: where the same pictures are, how they are computed on."""
 
 
@@ -97,15 +97,12 @@ def _run(
     model: Any,
 ) -> None:
     """What both commands do once they know the network and the pictures."""
-    resume = options.pop("resume")
+    typed, resume = options.pop("typed"), options.pop("resume")
     if resume is not None:
         options["out"] = resume
     folder, resume = Path(options["out"]), resume is not None
-    if options["test_share"] and pictures.own_test and not resume:
-        raise ValueError(
-            f"{options['data']} has a test part of its own: --test-share must be 0 with it, "
-            f"got {options['test_share']}"
-        )
+    if not resume:
+        _check_shares(options, pictures, typed)
     to_train, to_measure = transforms(recipe, options["augment"], options["flip"], options["crop"])
     train_set = pictures.need("train", to_train)
     val_set = pictures.part("val", to_measure)
@@ -199,6 +196,24 @@ def _check_same(
             f"{folder} is of another run: its {runs.DESCRIPTION} has another network or classes"
         )
     pictures.check_unchanged(then)
+
+
+def _check_shares(options: dict[str, Any], pictures: Pictures, typed: list[str]) -> None:
+    """Whether a share was asked for that the pictures have no use for.
+
+    Raises:
+        ValueError: If one was; the message names the option.
+    """
+    if options["test_share"] and pictures.own_test:
+        raise ValueError(
+            f"{options['data']} has a test part of its own: --test-share must be 0 with it, "
+            f"got {options['test_share']}"
+        )
+    if "val_share" in typed and options["val_share"] and pictures.own_val:
+        raise ValueError(
+            f"{options['data']} has a validation part of its own: leave --val-share out, "
+            f"got {options['val_share']}"
+        )
 
 
 def _print_epoch(epochs: int) -> Callable[[dict[str, Any]], None]:

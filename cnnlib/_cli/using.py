@@ -17,7 +17,7 @@ from cnnlib.pytorch._images import files_in
 from cnnlib.pytorch.evaluate import evaluate as measure
 from cnnlib.pytorch.evaluate import place
 
-DEFAULTS = {"images": 2000, "val_share": 0.2, "test_share": 0.0, "seed": 0}
+DEFAULTS = {"images": 2000, "val_share": 0.2, "test_share": 0.0, "seed": 0, "check": True}
 
 
 def evaluate(
@@ -91,7 +91,7 @@ def _source(model: str, stored: dict[str, Any], source: str | None) -> Source:
     """The data of the run, or others; to be split as the run split them."""
     options = {**DEFAULTS, **{k: stored[k] for k in Source._fields if k in stored}}
     if source is not None:
-        options["data"] = source
+        options.update(data=source, check=True)
     if "data" not in options:
         raise ValueError(f"evaluate: say which pictures, --data FOLDER: {model} is no run's folder")
     return Source.of(options)
