@@ -25,7 +25,7 @@ from PIL import Image
 from cnnlib import datasets
 from cnnlib._cli import app, looking, main, training, using
 from cnnlib._cli.sources import Pictures, Source
-from cnnlib.pytorch import _images, checkpoint, finetune, models, pretrained, runs
+from cnnlib.pytorch import _downloads, _images, checkpoint, finetune, models, pretrained, runs
 from cnnlib.pytorch.evaluate import Evaluation
 from cnnlib.pytorch.history import History
 
@@ -232,6 +232,40 @@ def test_commands_in_the_text_are_written_rightly(
         (["evaluate", "--model", "small_vgg"], 1, "say which pictures"),
         (["train", "--data", "digits", "--resume", "no/run"], 2, "no config.json"),
         (["train", "--data", "digits", "--config", "no.json"], 2, "cannot read no.json"),
+        (["train", "--data", "digits", "--device", "gpu"], 2, "--device must be one that is here"),
+        (["train", "--data", "digits", "--device", "cuda:77"], 2, "(cpu"),
+        (["finetune", "--data", "digits", "--device", "meta"], 2, "got 'meta'"),
+        (["predict", "x", "--device", "gpu"], 2, "--device must be one that is here"),
+        (["bench", "small_cnn", "--device", "gpu"], 2, "--device must be one that is here"),
+        (["finetune", "--data", "digits", "--last", "2"], 2, "--last goes with --method partial"),
+        (
+            ["finetune", "--data", "digits", "--method", "partial", "--last", "99"],
+            2,
+            "--last must be from 0 to",
+        ),
+        (["finetune", "--data", "digits", "--decay", "2"], 2, "--decay must be more than 0 and at"),
+        (["finetune", "--data", "digits", "--dropout", "1"], 2, "--dropout must be at least 0"),
+        (
+            ["train", "--data", "digits", "--patience", "2", "--val-share", "0"],
+            1,
+            "--patience needs pictures to validate on, of digits there are none: --val-share must",
+        ),
+        (
+            ["train", "--data", "digits", "--schedule", "plateau", "--val-share", "0"],
+            1,
+            "--schedule plateau needs pictures to validate on",
+        ),
+        (
+            ["train", "--data", "road-signs", "--images", "28", "--val-share", "0.3"],
+            1,
+            "road-signs has a validation part of its own: leave --val-share out, got 0.3",
+        ),
+        (["train", "--data", "cifar10"], 1, "(no route). Without a network use --data road-signs"),
+        (["train", "--data", "mnist"], 1, "(no route). Without a network use --data digits"),
+        (["train", "--data", "oxford-pets"], 1, "Without a network use --data road-signs"),
+        (["predict", "x", "--model", "vgg16"], 1, "or use --model small_vgg, which needs no"),
+        (["evaluate", "--model", "vgg16", "--data", "x"], 1, "or use --model small_vgg, which"),
+        (["finetune", "--data", "digits", "--base", "vgg16"], 1, "or use --base small_vgg, which"),
     ],
 )
 def test_errors_are_one_line(
@@ -241,7 +275,18 @@ def test_errors_are_one_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    """Without a network, too: what the message offers instead can be typed."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr(_downloads, "_download", fail)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    for name in ("CNNLIB_CACHE", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("empty")))
     monkeypatch.chdir(tmp_path)
     assert run(*words) == code
     assert text in error_line(capsys)
@@ -610,6 +655,18 @@ def test_a_test_part_and_a_share_for_one_do_not_go_together(
         assert run("train", *words, *TINY, "--test-share", 0.1) == 1
         message = f"error: {source} has a test part of its own: --test-share must be 0"
         assert message in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
+
+
+def test_shares_that_leave_nothing_to_train_on(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", photographs, "--model", "small_cnn", "--out", tmp_path / "run", *TINY]
+    for val, test in ((0.2, 0.9), (0.9, 0.1)):
+        assert run("train", *words, "--val-share", val, "--test-share", test) == 1
+        text = capsys.readouterr().err
+        assert "--val-share and --test-share must leave pictures to train on: together" in text
+        assert f"below 1, got {val} and {test}" in text
         assert not (tmp_path / "run").exists()
 
 

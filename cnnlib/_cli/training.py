@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from cnnlib import __version__
-from cnnlib._cli import Interrupted, rank
+from cnnlib._cli import Interrupted, checks, rank
 from cnnlib._cli.options import PICTURES
 from cnnlib._cli.sources import Pictures, Source, transforms
 from cnnlib.pytorch import checkpoint, data, finetune, models, runs
@@ -40,6 +40,7 @@ def say(text: str) -> None:
 
 def train(options: dict[str, Any], training: TrainConfig) -> None:
     """Train a network from new random weights."""
+    checks.device(options["device"])
     pictures = Pictures(Source.of({**options, "seed": training.seed}))
     network, recipe = new_network(options["model"], options["size"], pictures.classes)
     _run("train", options, training, pictures, network, recipe, None)
@@ -47,8 +48,10 @@ def train(options: dict[str, Any], training: TrainConfig) -> None:
 
 def finetune_(options: dict[str, Any], training: TrainConfig) -> None:
     """Put a new head on a trained network and train what the method says."""
+    checks.device(options["device"])
+    checks.finetuning(options)
     pictures = Pictures(Source.of({**options, "seed": training.seed}))
-    model, recipe, base = runs.find(options["base"])
+    model, recipe, base = checks.trained(options["base"], "--base")
     head = {
         "classes": len(pictures.classes),
         "hidden": options["hidden"],
@@ -58,6 +61,7 @@ def finetune_(options: dict[str, Any], training: TrainConfig) -> None:
     }
     network = runs.Network(base.name, base.classes, base.options, [*base.heads, head])
     finetune.replace_head(model, **head)
+    checks.last(options["last"], model)
     recipe = recipe.with_classes(pictures.classes)
     if options["size"] is not None:
         resize = round(recipe.resize * options["size"] / recipe.size)
@@ -107,6 +111,7 @@ def _run(
     train_set = pictures.need("train", to_train)
     val_set = pictures.part("val", to_measure)
     if val_set is None:
+        checks.validation(options, training)
         training = TrainConfig.from_dict({**training.to_dict(), "restore_best": False})
     if options["tensorboard"]:
         tensorboard_writer()
