@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -878,6 +879,144 @@ def test_a_refused_resume_changes_nothing(
     assert run(*resume, "--data", tmp_path / "here", "--workers", 0, "--quiet") == 0
     assert json.loads((folder / "config.json").read_text())["data"] == str(tmp_path / "here")
     assert run("predict", photographs / "red", "--model", folder) == 0
+
+
+def test_killed_before_the_first_epoch(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever stands there while nothing is trained: --resume begins anew, and so does --out."""
+    words = ["train", "--data", photographs, "--model", "small_cnn", *TINY, "--out"]
+    assert run(*words, tmp_path / "whole") == 0
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    other = whole["model.json"].replace(b"small_cnn", b"lenet5")
+    assert other != whole["model.json"]
+    states: dict[str, dict[str, bytes]] = {
+        "config": {},
+        "half": {"model.json.tmp": b"{"},
+        "both": {"model.json": whole["model.json"]},
+        "another's": {"model.json": other},  # of a run that was killed there before
+    }
+    for name, files in states.items():
+        for way in ("resume", "out"):
+            folder = tmp_path / f"{name} {way}"
+            folder.mkdir()
+            config = json.loads(whole["config.json"]) | {"out": str(folder)}
+            for file, content in {**files, "config.json": json.dumps(config).encode()}.items():
+                (folder / file).write_bytes(content)
+            again = ["train", "--resume"] if way == "resume" else words
+            assert run(*again, folder) == 0, capsys.readouterr().err
+            assert (folder / runs.WEIGHTS).read_bytes() == whole[runs.WEIGHTS]
+            assert (folder / "model.json").read_bytes() == whole["model.json"]
+            assert not (folder / "model.json.tmp").exists()
+
+    capsys.readouterr()
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    (nothing / "config.json.tmp").write_bytes(b"{")
+    assert run("train", "--resume", nothing) == 2
+    assert "no config.json" in error_line(capsys)
+    assert run(*words, nothing) == 0
+    (nothing / "model.json").unlink()  # but what was trained is not trained anew
+    assert run("train", "--resume", nothing) == 1
+    assert "it has no model.json" in capsys.readouterr().err
+
+
+def test_the_base_of_an_interrupted_run_may_move(
+    tuned: Path,
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its weights must be the same: a probe keeps those of the head alone."""
+    here, there, half = (tmp_path / name for name in ("here", "there", "half"))
+    shutil.copytree(tuned, here)
+    words = ["finetune", "--data", photographs, "--method", "probe", "--no-augment", "--epochs", 2]
+    words += ["--batch-size", 8, "--device", "cpu", "--base", here, "--out"]
+    assert run(*words, tmp_path / "whole", "--quiet") == 0
+
+    def press(row: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_print_epoch", lambda _: press)
+        assert run(*words, half) == 130
+    here.rename(there)
+    other, _, _ = runs.load(there)
+    with torch.no_grad():
+        next(other.parameters()).add_(0.1)
+    shutil.copytree(there, tmp_path / "other")
+    runs.save_weights(tmp_path / "other", other)
+    before = {path: path.read_bytes() for path in half.iterdir()}
+    again = ["finetune", "--resume", half, "--quiet"]
+    for base, message in (
+        (tmp_path / "other", f"base {tmp_path / 'other'} has other weights"),
+        ("small_vgg", f"base was '{here}', is 'small_vgg'"),
+    ):
+        capsys.readouterr()
+        assert run(*again, "--base", base) == 1
+        assert message in capsys.readouterr().err
+        assert {path: path.read_bytes() for path in half.iterdir()} == before
+    assert run(*again, "--base", there) == 0
+    a, b = ((tmp_path / name / runs.WEIGHTS).read_bytes() for name in ("whole", "half"))
+    assert a == b
+    assert json.loads((half / "config.json").read_text())["base"] == str(there)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("config.json", lambda text: text[:9], "line "),
+        ("config.json", lambda text: "\xff", "can't decode"),
+        ("config.json", lambda text: "[1]", "it must hold names and values, got list"),
+        ("config.json", lambda text: text.replace('"val_share": 0.2', '"val_share": "a"'), "'a'"),
+        ("config.json", lambda text: text.replace('"count": 24', '"n": 24'), "pictures has train"),
+        ("model.json", lambda text: text[:9], "line "),
+        ("model.json", lambda text: "\xff", "can't decode"),
+        ("model.json", lambda text: "[1]", "it must hold names and values, got list"),
+        ("model.json", lambda text: "{}", "it has no 'network'"),
+        ("model.json", lambda text: text.replace('"small_vgg"', '"nonsense"'), "no network 'nons"),
+        ("model.json", lambda text: altered(text, "recipe", mean="abc"), "mean is 'abc'"),
+        ("model.json", lambda text: altered(text, "recipe", size="a"), ""),
+        ("model.json", lambda text: altered(text, "network", options={"a": 1}), "no option 'a'"),
+        (
+            "model.json",
+            lambda text: altered(text, "recipe", classes=["a", "b", "c"]),
+            "it names 3 classes for 2 outputs",
+        ),
+    ],
+)
+def test_damaged_files_of_a_run_are_named(
+    tuned: Path,
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    damage: Callable[[str], str],
+    message: str,
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(tuned, folder)
+    text = (folder / name).read_text(encoding="utf-8")
+    changed = damage(text)
+    assert changed != text
+    (folder / name).write_bytes(changed.encode("latin-1"))
+    commands = [["evaluate", "--model", folder]]
+    if name == "model.json":
+        commands += [["predict", photographs / "red" / "0.jpeg", "--model", folder]]
+        commands += [["summary", folder]]
+    for words in commands:
+        assert run(*words) == 1
+        line = error_line(capsys)
+        assert line.startswith(f"error: {folder / name} is damaged: ")
+        assert message in line
+
+
+def altered(text: str, part: str, **values: Any) -> str:
+    """A model.json with other values."""
+    there = json.loads(text)
+    there[part] |= values
+    return json.dumps(there)
 
 
 def test_weights_are_kept_whatever_fails_afterwards(

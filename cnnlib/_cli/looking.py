@@ -28,8 +28,8 @@ def network(name: str, classes: int | None) -> tuple[nn.Module, tuple[int, int, 
     if Path(name).is_dir():
         if classes is not None:
             raise ValueError(f"--classes must be left out with a run, {name} has its own")
-        described, recipe = runs.description(name)
-        return described.build(), (len(recipe.mean), recipe.size, recipe.size)
+        model, recipe, _ = runs.untrained(name)
+        return model, (len(recipe.mean), recipe.size, recipe.size)
     if name in models.names():
         return models.build(name, classes=classes), models.input_size(name)
     try:

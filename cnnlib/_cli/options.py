@@ -17,6 +17,8 @@ from cnnlib.pytorch.train_config import CHOICES, TrainConfig
 
 PICTURES = "pictures"
 """What config.json says beside the options: which pictures a run found."""
+BASE_WEIGHTS = "base_sha256"
+"""And which weights it began with, if they are another run's."""
 ENUMS: dict[str, Any] = {
     name: Enum(name.title(), {c: c for c in choices}, type=str) for name, choices in CHOICES.items()
 }
@@ -131,7 +133,8 @@ def _defaults(ctx: typer.Context, path: Path) -> None:
     command = options.pop("command", ctx.info_name)
     if command != ctx.info_name:
         raise typer.BadParameter(f"{path} is of the command {command}, this is {ctx.info_name}")
-    options = {str(name).replace("-", "_"): v for name, v in options.items() if name != PICTURES}
+    options = {str(name).replace("-", "_"): v for name, v in options.items()}
+    options = {name: v for name, v in options.items() if name not in (PICTURES, BASE_WEIGHTS)}
     for name in options:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)

@@ -9,10 +9,10 @@ import torch
 import typer
 
 from cnnlib import metrics
-from cnnlib._cli import checks
+from cnnlib._cli import checks, stored
 from cnnlib._cli.options import PICTURES
 from cnnlib._cli.sources import Pictures, Source
-from cnnlib._cli.training import CONFIG, finite, numbers
+from cnnlib._cli.training import finite, numbers
 from cnnlib.pytorch import data
 from cnnlib.pytorch._images import files_in
 from cnnlib.pytorch.evaluate import evaluate as measure
@@ -85,8 +85,8 @@ def evaluate(
 
 def _config(model: str) -> dict[str, Any]:
     """What the run was told; nothing if this is no run's folder."""
-    path = Path(model) / CONFIG
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    folder = Path(model)
+    return stored.read(folder) if (folder / stored.CONFIG).is_file() else {}
 
 
 def _source(model: str, config: dict[str, Any], source: str | None) -> Source:
