@@ -259,8 +259,10 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--epochs must be more than {RECIPE['restart']}, those before the restart")
     processes = distributed.start("cpu")
     training, held_out = hold_out(read("train", args.data, args.torchvision), args.hold_out)
+    # Now, not after hours of training: what is wrong with val shows at once.
+    val = read("val", args.data, args.torchvision) if args.report and processes.first else None
     model, history = train(args, training, held_out)
-    if not args.report or not processes.first:
+    if val is None:
         return
     start = f"torchrun --nproc-per-node {processes.world}" if processes.world > 1 else "python"
     options = f"--epochs {args.epochs} --seed {args.seed} --hold-out {args.hold_out}"
@@ -273,7 +275,6 @@ def main(arguments: list[str] | None = None) -> None:
         "train_images": len(training.y),
         "processes": processes.world,
     }
-    val = read("val", args.data, args.torchvision)
     record = report(Path(args.report), model, history, facts, held_out, val)
     print(f"val {record['val_accuracy']:.4f}, {record['bytes']} bytes")
     if args.json:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,18 @@ import yaml
 from PIL import Image
 
 from cnnlib import datasets
-from cnnlib._cli import looking, main, training
+from cnnlib._cli import app, looking, main, training, using
 from cnnlib._cli.sources import Pictures, Source
-from cnnlib.pytorch import checkpoint, data, finetune, models, pretrained, runs
+from cnnlib.pytorch import (
+    _downloads,
+    _images,
+    checkpoint,
+    data,
+    finetune,
+    models,
+    pretrained,
+    runs,
+)
 from cnnlib.pytorch.evaluate import Evaluation
 from cnnlib.pytorch.history import History
 
@@ -154,6 +166,64 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert all(len(line.split()) > 2 or line.rstrip().endswith(">") for line in options), options
 
 
+def test_help_says_what_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert models.names() == app.NETWORKS
+    for command, parts in {
+        "train": [", ".join(models.names()), "random: the split, road-signs, new weights", "val/"],
+        "finetune": ["random: the split, road-signs, new weights"],
+        "bench": ["fp32, or mixed precision with bf16 or fp16"],
+    }.items():
+        assert run(command, "--help") == 0
+        text = " ".join(capsys.readouterr().out.split()).replace("road- signs", "road-signs")
+        for part in parts:
+            assert part in text, part
+
+
+def written_commands() -> list[str]:
+    """Every command of this package in the book's and the README's blocks and lines of code."""
+    found = []
+    for path in [*sorted((ROOT / "manuscript").glob("**/*.md")), ROOT / "README.md"]:
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        cell = re.compile(r"^```\{.*?^```", re.DOTALL | re.MULTILINE)  # Python: has other tests
+        block = re.compile(r"^```.*?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+        text = cell.sub("", text)
+        lines = [line for part in block.findall(text) for line in part.splitlines()]
+        lines += [" ".join(part.split()) for part in re.findall(r"`([^`]+)`", block.sub("", text))]
+        verbs = "train|finetune|predict|summary|bench|evaluate"
+        found += re.findall(rf"-m cnnlib ((?:{verbs})\b.*)", "\n".join(lines))
+    return list(dict.fromkeys(found))
+
+
+def test_there_are_commands_in_the_text() -> None:
+    assert {line.split()[0] for line in written_commands()} >= {"train", "finetune", "predict"}
+    assert len(written_commands()) > 6
+
+
+@pytest.mark.parametrize("line", written_commands())
+def test_commands_in_the_text_are_written_rightly(
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Nothing is trained: names and values of the options are looked at."""
+    words = [word for word in shlex.split(line) if word != "..."]
+    done = []
+    works: list[tuple[Any, str]] = [(training, "train"), (training, "finetune_")]
+    works += [(using, "evaluate"), (using, "predict"), (looking, "summary"), (looking, "bench")]
+    for module, name in works:
+        monkeypatch.setattr(module, name, lambda *given: done.append(given))
+    monkeypatch.chdir(tmp_path)
+    if "--resume" in words:
+        folder = Path(words[words.index("--resume") + 1])
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text('{"data": "digits"}')
+    assert run(*words) == 0, capsys.readouterr().err
+    assert len(done) == 1
+    if words[0] == "train":
+        assert done[0][0]["model"] in models.names()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
@@ -172,6 +242,40 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         (["evaluate", "--model", "small_vgg"], 1, "say which pictures"),
         (["train", "--data", "digits", "--resume", "no/run"], 2, "no config.json"),
         (["train", "--data", "digits", "--config", "no.json"], 2, "cannot read no.json"),
+        (["train", "--data", "digits", "--device", "gpu"], 2, "--device must be one that is here"),
+        (["train", "--data", "digits", "--device", "cuda:77"], 2, "(cpu"),
+        (["finetune", "--data", "digits", "--device", "meta"], 2, "got 'meta'"),
+        (["predict", "x", "--device", "gpu"], 2, "--device must be one that is here"),
+        (["bench", "small_cnn", "--device", "gpu"], 2, "--device must be one that is here"),
+        (["finetune", "--data", "digits", "--last", "2"], 2, "--last goes with --method partial"),
+        (
+            ["finetune", "--data", "digits", "--method", "partial", "--last", "99"],
+            2,
+            "--last must be from 0 to",
+        ),
+        (["finetune", "--data", "digits", "--decay", "2"], 2, "--decay must be more than 0 and at"),
+        (["finetune", "--data", "digits", "--dropout", "1"], 2, "--dropout must be at least 0"),
+        (
+            ["train", "--data", "digits", "--patience", "2", "--val-share", "0"],
+            1,
+            "--patience needs pictures to validate on, of digits there are none: --val-share must",
+        ),
+        (
+            ["train", "--data", "digits", "--schedule", "plateau", "--val-share", "0"],
+            1,
+            "--schedule plateau needs pictures to validate on",
+        ),
+        (
+            ["train", "--data", "road-signs", "--images", "28", "--val-share", "0.3"],
+            1,
+            "road-signs has a validation part of its own: leave --val-share out, got 0.3",
+        ),
+        (["train", "--data", "cifar10"], 1, "(no route). Without a network use --data road-signs"),
+        (["train", "--data", "mnist"], 1, "(no route). Without a network use --data digits"),
+        (["train", "--data", "oxford-pets"], 1, "Without a network use --data road-signs"),
+        (["predict", "x", "--model", "vgg16"], 1, "or use --model small_vgg, which needs no"),
+        (["evaluate", "--model", "vgg16", "--data", "x"], 1, "or use --model small_vgg, which"),
+        (["finetune", "--data", "digits", "--base", "vgg16"], 1, "or use --base small_vgg, which"),
     ],
 )
 def test_errors_are_one_line(
@@ -181,7 +285,18 @@ def test_errors_are_one_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    """Without a network, too: what the message offers instead can be typed."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr(_downloads, "_download", fail)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    for name in ("CNNLIB_CACHE", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("empty")))
     monkeypatch.chdir(tmp_path)
     assert run(*words) == code
     assert text in error_line(capsys)
@@ -561,6 +676,77 @@ def test_a_test_part_and_a_share_for_one_do_not_go_together(
         assert not (tmp_path / "run").exists()
 
 
+def test_shares_that_leave_nothing_to_train_on(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", photographs, "--model", "small_cnn", "--out", tmp_path / "run", *TINY]
+    for val, test in ((0.2, 0.9), (0.9, 0.1)):
+        assert run("train", *words, "--val-share", val, "--test-share", test) == 1
+        text = capsys.readouterr().err
+        assert "--val-share and --test-share must leave pictures to train on: together" in text
+        assert f"below 1, got {val} and {test}" in text
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_part_and_a_share_for_one_do_not_go_together(
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only one that was typed is an error: every config.json has one."""
+    monkeypatch.setattr(training, "fit", lambda *_, **__: History())
+    for part in ("train", "val"):
+        shutil.copytree(photographs, tmp_path / "data" / part)
+    words = ["--data", tmp_path / "data", "--model", "small_cnn", *TINY]
+    assert run("train", *words, "--out", tmp_path / "typed", "--val-share", 0.2) == 1
+    message = f"error: {tmp_path / 'data'} has a validation part of its own: leave --val-share out"
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "typed").exists()
+    assert run("train", *words, "--out", tmp_path / "first") == 0
+    config = tmp_path / "first" / "config.json"
+    assert json.loads(config.read_text())["val_share"] == 0.2
+    assert run("train", "--config", config, "--out", tmp_path / "second") == 0
+    words = ["--data", photographs, "--model", "small_cnn", *TINY, "--val-share", 0.2]
+    assert run("train", *words, "--out", tmp_path / "split") == 0
+
+
+def test_pictures_are_not_read_beforehand_if_nobody_wants_that(
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A million of them, on each process, is an hour; the run knows it when it is measured."""
+    shutil.copytree(photographs, tmp_path / "data")
+    for folder in ("red", "blue"):
+        (tmp_path / "data" / folder / "truncated.jpg").unlink()
+    opened: list[Path] = []
+    read = _images._read
+
+    def note(path: Path, hint: int | None = None) -> Image.Image:
+        opened.append(path)
+        return read(path, hint)
+
+    monkeypatch.setattr(_images, "_read", note)
+    out = tmp_path / "run"
+    words = ["--data", tmp_path / "data", "--model", "small_cnn", *TINY, "--out"]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "fit", lambda *_, **__: History())
+        patch.setattr(training, "_finish", lambda *_, **__: None)
+        assert run("train", *words, tmp_path / "read") == 0
+        assert len(opened) == 31
+        opened.clear()
+        assert run("train", *words, tmp_path / "unread", "--no-check") == 0
+        assert opened == []
+    assert run("train", *words, out, "--no-check") == 0
+    opened.clear()
+    capsys.readouterr()
+    assert run("evaluate", "--model", out, "--json") == 0
+    assert len(opened) == json.loads(capsys.readouterr().out)["examples"] == 6
+    assert run("train", "--resume", out, "--check", "--quiet") == 0
+
+
 @pytest.mark.parametrize(("batch_size", "left_out"), [(23, True), (8, False)])
 def test_no_step_on_a_single_picture(
     photographs: Path,
@@ -712,6 +898,144 @@ def test_a_refused_resume_changes_nothing(
     assert run("predict", photographs / "red", "--model", folder) == 0
 
 
+def test_killed_before_the_first_epoch(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever stands there while nothing is trained: --resume begins anew, and so does --out."""
+    words = ["train", "--data", photographs, "--model", "small_cnn", *TINY, "--out"]
+    assert run(*words, tmp_path / "whole") == 0
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    other = whole["model.json"].replace(b"small_cnn", b"lenet5")
+    assert other != whole["model.json"]
+    states: dict[str, dict[str, bytes]] = {
+        "config": {},
+        "half": {"model.json.tmp": b"{"},
+        "both": {"model.json": whole["model.json"]},
+        "another's": {"model.json": other},  # of a run that was killed there before
+    }
+    for name, files in states.items():
+        for way in ("resume", "out"):
+            folder = tmp_path / f"{name} {way}"
+            folder.mkdir()
+            config = json.loads(whole["config.json"]) | {"out": str(folder)}
+            for file, content in {**files, "config.json": json.dumps(config).encode()}.items():
+                (folder / file).write_bytes(content)
+            again = ["train", "--resume"] if way == "resume" else words
+            assert run(*again, folder) == 0, capsys.readouterr().err
+            assert (folder / runs.WEIGHTS).read_bytes() == whole[runs.WEIGHTS]
+            assert (folder / "model.json").read_bytes() == whole["model.json"]
+            assert not (folder / "model.json.tmp").exists()
+
+    capsys.readouterr()
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    (nothing / "config.json.tmp").write_bytes(b"{")
+    assert run("train", "--resume", nothing) == 2
+    assert "no config.json" in error_line(capsys)
+    assert run(*words, nothing) == 0
+    (nothing / "model.json").unlink()  # but what was trained is not trained anew
+    assert run("train", "--resume", nothing) == 1
+    assert "it has no model.json" in capsys.readouterr().err
+
+
+def test_the_base_of_an_interrupted_run_may_move(
+    tuned: Path,
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its weights must be the same: a probe keeps those of the head alone."""
+    here, there, half = (tmp_path / name for name in ("here", "there", "half"))
+    shutil.copytree(tuned, here)
+    words = ["finetune", "--data", photographs, "--method", "probe", "--no-augment", "--epochs", 2]
+    words += ["--batch-size", 8, "--device", "cpu", "--base", here, "--out"]
+    assert run(*words, tmp_path / "whole", "--quiet") == 0
+
+    def press(row: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_print_epoch", lambda _: press)
+        assert run(*words, half) == 130
+    here.rename(there)
+    other, _, _ = runs.load(there)
+    with torch.no_grad():
+        next(other.parameters()).add_(0.1)
+    shutil.copytree(there, tmp_path / "other")
+    runs.save_weights(tmp_path / "other", other)
+    before = {path: path.read_bytes() for path in half.iterdir()}
+    again = ["finetune", "--resume", half, "--quiet"]
+    for base, message in (
+        (tmp_path / "other", f"base {tmp_path / 'other'} has other weights"),
+        ("small_vgg", f"base was '{here}', is 'small_vgg'"),
+    ):
+        capsys.readouterr()
+        assert run(*again, "--base", base) == 1
+        assert message in capsys.readouterr().err
+        assert {path: path.read_bytes() for path in half.iterdir()} == before
+    assert run(*again, "--base", there) == 0
+    a, b = ((tmp_path / name / runs.WEIGHTS).read_bytes() for name in ("whole", "half"))
+    assert a == b
+    assert json.loads((half / "config.json").read_text())["base"] == str(there)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("config.json", lambda text: text[:9], "line "),
+        ("config.json", lambda text: "\xff", "can't decode"),
+        ("config.json", lambda text: "[1]", "it must hold names and values, got list"),
+        ("config.json", lambda text: text.replace('"val_share": 0.2', '"val_share": "a"'), "'a'"),
+        ("config.json", lambda text: text.replace('"count": 24', '"n": 24'), "pictures has train"),
+        ("model.json", lambda text: text[:9], "line "),
+        ("model.json", lambda text: "\xff", "can't decode"),
+        ("model.json", lambda text: "[1]", "it must hold names and values, got list"),
+        ("model.json", lambda text: "{}", "it has no 'network'"),
+        ("model.json", lambda text: text.replace('"small_vgg"', '"nonsense"'), "no network 'nons"),
+        ("model.json", lambda text: altered(text, "recipe", mean="abc"), "mean is 'abc'"),
+        ("model.json", lambda text: altered(text, "recipe", size="a"), ""),
+        ("model.json", lambda text: altered(text, "network", options={"a": 1}), "no option 'a'"),
+        (
+            "model.json",
+            lambda text: altered(text, "recipe", classes=["a", "b", "c"]),
+            "it names 3 classes for 2 outputs",
+        ),
+    ],
+)
+def test_damaged_files_of_a_run_are_named(
+    tuned: Path,
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    damage: Callable[[str], str],
+    message: str,
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(tuned, folder)
+    text = (folder / name).read_text(encoding="utf-8")
+    changed = damage(text)
+    assert changed != text
+    (folder / name).write_bytes(changed.encode("latin-1"))
+    commands = [["evaluate", "--model", folder]]
+    if name == "model.json":
+        commands += [["predict", photographs / "red" / "0.jpeg", "--model", folder]]
+        commands += [["summary", folder]]
+    for words in commands:
+        assert run(*words) == 1
+        line = error_line(capsys)
+        assert line.startswith(f"error: {folder / name} is damaged: ")
+        assert message in line
+
+
+def altered(text: str, part: str, **values: Any) -> str:
+    """A model.json with other values."""
+    there = json.loads(text)
+    there[part] |= values
+    return json.dumps(there)
+
+
 def test_weights_are_kept_whatever_fails_afterwards(
     photographs: Path,
     tmp_path: Path,
@@ -758,8 +1082,10 @@ def test_a_real_ctrl_c(photographs: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="torchrun wants gloo on Unix")
 def test_train_under_torchrun(photographs: Path, tmp_path: Path) -> None:
-    """Two processes: one speaks, one writes, both end with code 0."""
-    words = ["--data", photographs, "--model", "small_cnn", "--epochs", 1, "--device", "cpu"]
+    """Two processes: one speaks, one writes, both end with code 0; one alone learns the same."""
+    words = ["--data", photographs, "--model", "lenet5", "--epochs", 1, "--device", "cpu"]
+    words += ["--no-augment"]
+    assert run("train", *words, "--batch-size", 8, "--out", tmp_path / "alone") == 0
     words += ["--batch-size", 4, "--out", tmp_path / "run"]
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", 2, "-m", "cnnlib", "train"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -768,7 +1094,10 @@ def test_train_under_torchrun(photographs: Path, tmp_path: Path) -> None:
     assert result.stdout.count("epoch 1/1") == 1
     assert result.stdout.count("saved in") == 1
     assert json.loads((tmp_path / "run" / "report.json").read_text())["val"]["examples"] == 6
-    runs.load(tmp_path / "run")
+    alone, both = (runs.load(tmp_path / name)[0].state_dict() for name in ("alone", "run"))
+    assert list(alone) == list(both)
+    for name, value in alone.items():
+        assert torch.allclose(value, both[name], rtol=0, atol=1e-6), name
 
 
 # --- ImageNet weights, and looking at networks
@@ -805,6 +1134,24 @@ def test_predict_a_photograph_with_imagenet_weights(
     ]
     got = [p["probability"] for p in image["predictions"]]
     assert got == pytest.approx(best.values.tolist(), rel=0.02)
+
+
+def test_a_download_leaves_json_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """torch announces a download on stdout, where a program reads the answer."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+
+    def download(url: str, place: str, *_: Any, **__: Any) -> None:
+        print(f'Downloading: "{url}"')
+        torch.save(torchvision.models.resnet18(weights=None).state_dict(), place)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    photo = tmp_path / "a.png"
+    picture(0, 0, 40, 40).save(photo)
+    assert run("predict", photo, "--model", "resnet18", "--json") == 0
+    assert len(strict(capsys.readouterr().out)["images"]) == 1
 
 
 def test_summary_of_vgg16(capsys: pytest.CaptureFixture[str]) -> None:

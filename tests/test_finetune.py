@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -497,6 +498,32 @@ def test_neither_cached_nor_reachable(torch_home: Path) -> None:
         assert part in text
     assert str(torch_home) in text
     assert list(torch_home.iterdir()) == []  # nothing half-written
+
+
+def test_a_download_says_so_and_waits_for_half_a_minute(
+    torch_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One warning before it, nothing on stdout, and a server that is silent is given up."""
+    path = torch_home / "resnet18-f37072fd.pth"
+    waits = []
+
+    def download(url: str, place: str, *_: Any, **__: Any) -> None:
+        waits.append(socket.getdefaulttimeout())
+        torch.save(torchvision.models.resnet18(weights=None).state_dict(), place)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    for _ in range(2):  # the second time it is there
+        pretrained.torchvision_weights("resnet18")
+    assert waits == [30.0]
+    assert socket.getdefaulttimeout() is None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"downloading the ImageNet weights of resnet18 (45 MB) to {path}"
+    ]
+    assert caplog.records[0].levelname == "WARNING"
+    assert capsys.readouterr().out == ""
 
 
 def test_a_damaged_or_foreign_file_in_the_cache(torch_home: Path) -> None:

@@ -63,8 +63,10 @@ def test_a_tiny_run_and_going_on(
     monkeypatch.setattr(script, "SEEDS", {5: (0, 1, 2, 3, 4)})
     runs: list[tuple[Any, ...]] = []
 
-    def fake(method: str, shots: int, seed: int, lr: float, test: Any) -> float:
-        runs.append((method, shots, seed, lr))
+    def fake(
+        method: str, shots: int, seed: int, lr: float, test: Any, decay: float = 1.0
+    ) -> float:
+        runs.append((method, shots, seed, lr, decay))
         return len(runs) / 100
 
     real = script.accuracy
@@ -74,27 +76,29 @@ def test_a_tiny_run_and_going_on(
     script.main()
     record = json.loads(path.read_text())
     tried = sum(map(len, script.SETTINGS["rates"].values()))
-    assert len(runs) == len(set(runs)) == tried + 25
+    assert len(runs) == len(set(runs)) == tried + 30
     assert {run[2] for run in runs[:tried]} == {script.CHOICE[1]}  # no seed of the test
     assert script.CHOICE[1] not in script.SEEDS[5]
     # The fake grows with every run, so the last rate of each list is the best.
     best = {method: rates[-1] for method, rates in script.SETTINGS["rates"].items()}
     assert record["lr"] == best
-    assert runs[tried:][:4] == [(m, 5, 0, best[m]) for m in script.METHODS]
-    assert runs[-1] == ("full", 5, 4, script.TOO_HIGH)
+    assert runs[tried:][:4] == [(m, 5, 0, best[m], 1.0) for m in script.METHODS]
+    assert runs[-6] == ("full", 5, 4, script.TOO_HIGH, 1.0)
+    assert runs[-1] == ("full", 5, 4, best["full"], script.DECAY)
     first = (tried + 1) / 100
     assert record["accuracy"]["5"]["scratch"] == [round(first + 0.04 * k, 4) for k in range(5)]
     assert record["band"]["full"] == script.band(record["accuracy"]["5"]["full"])
-    assert record["mistake"]["band"] == script.band(record["mistake"]["accuracy"])
+    for aside in (record["mistake"], record["decayed"]):
+        assert aside["band"] == script.band(aside["accuracy"])
     assert not any(isinstance(v, str) and "/tmp" in v for v in record.values())
 
     del record["accuracy"]["5"]["full"][-1]
     path.write_text(json.dumps(record))
     script.main()
-    assert runs[tried + 25 :] == [("full", 5, 4, best["full"])]
+    assert runs[tried + 30 :] == [("full", 5, 4, best["full"], 1.0)]
     monkeypatch.setitem(script.SETTINGS, "batch", 8)
     script.main()
-    assert len(runs) == 2 * (tried + 25) + 1
+    assert len(runs) == 2 * (tried + 30) + 1
     # One real training of one epoch, to see that the settings are those that fit takes.
     monkeypatch.setitem(script.SETTINGS, "epochs", {"probe": [1], "scratch": [1]})
     test = script.signs(1, 0, "test")
@@ -112,7 +116,8 @@ def test_fine_tuning_beats_scratch_by_more_than_the_spread() -> None:
         assert min(full) > max(scratch)
         spread = max(statistics.stdev(scratch), statistics.stdev(full))
         assert statistics.mean(full) - statistics.mean(scratch) > spread
-    for values in (*record["accuracy"]["5"].values(), record["mistake"]["accuracy"]):
+    asides = [record[key]["accuracy"] for key in ("mistake", "decayed")]
+    for values in (*record["accuracy"]["5"].values(), *asides):
         assert len(values) >= 5
 
 

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from cnnlib import __version__
-from cnnlib._cli.options import plain, read_config, read_resume, training_options
+from cnnlib._cli.options import plain, read_config, read_resume, training_options, typed
+
+# Of cnnlib.pytorch.models.names(), which loads torch: a help must not.
+NETWORKS = (
+    "lenet5", "small_cnn", "imagenet_cnn", "simple_cnn", "case_study_cnn", "alexnet",
+    "alexnet_2012", "alexnet_mnist", "vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn",
+    "vgg16_bn", "vgg19_bn", "small_vgg", "googlenet", "inception_net", "resnet18", "resnet50",
+    "plain_net", "residual_net",
+)  # fmt: skip
 
 
 class Method(StrEnum):
@@ -72,7 +80,15 @@ Resume = Annotated[
     ),
 ]
 Images = Annotated[int, typer.Option(help="Training images that are drawn for road-signs.", min=28)]
-ValShare = Annotated[float, typer.Option(help="Share of a folder to validate on.", min=0, max=0.9)]
+ValShare = Annotated[
+    float,
+    typer.Option(
+        help="Share of the pictures to validate on; not if the folder has val/, and not of "
+        "road-signs, whose parts are drawn.",
+        min=0,
+        max=0.9,
+    ),
+]
 TestShare = Annotated[
     float,
     typer.Option(
@@ -80,6 +96,10 @@ TestShare = Annotated[
         min=0,
         max=0.9,
     ),
+]
+Check = Annotated[
+    bool,
+    typer.Option("--check/--no-check", help="Read every picture of a folder once before training."),
 ]
 BatchSize = Annotated[int, typer.Option(help="Images per step (and process).", min=1)]
 Workers = Annotated[int, typer.Option(help="Processes that load images; 0: none extra.", min=0)]
@@ -111,8 +131,9 @@ def _every(
 @app.command()
 @training_options(restore_best=True, schedule="cosine", lr=0.05)
 def train(
+    ctx: typer.Context,
     data: Data,
-    model: Annotated[str, typer.Option(help="Network, see summary.")] = "small_vgg",
+    model: Annotated[str, typer.Option(help=f"Network: {', '.join(NETWORKS)}.")] = "small_vgg",
     out: Out = Path("runs/train"),
     config: Config = None,
     resume: Resume = None,
@@ -121,6 +142,7 @@ def train(
     images: Images = 4000,
     val_share: ValShare = 0.2,
     test_share: TestShare = 0.0,
+    check: Check = True,
     augment: Augment = True,
     crop: Crop = 0.6,
     flip: Flip = False,
@@ -142,6 +164,7 @@ def train(
     restore_best=True, schedule="cosine", optimizer="adamw", lr=1e-3, weight_decay=0.01, warmup=1.0
 )
 def finetune(
+    ctx: typer.Context,
     data: Data,
     base: Annotated[
         str, typer.Option(help="small_vgg, a network with ImageNet weights, or a run's folder.")
@@ -171,6 +194,7 @@ def finetune(
     images: Images = 280,
     val_share: ValShare = 0.2,
     test_share: TestShare = 0.0,
+    check: Check = True,
     augment: Augment = True,
     crop: Crop = 0.6,
     flip: Flip = False,
@@ -242,7 +266,9 @@ def bench(
     size: Size = None,
     batch_size: BatchSize = 32,
     steps: Annotated[int, typer.Option(help="Steps that are timed.", min=1)] = 10,
-    precision: Annotated[Precision, typer.Option(help="Mixed?")] = Precision.fp32,
+    precision: Annotated[
+        Precision, typer.Option(help="fp32, or mixed precision with bf16 or fp16.")
+    ] = Precision.fp32,
     channels_last: Annotated[bool, typer.Option(help="Store as (N, H, W, C).")] = False,
     compile: Annotated[bool, typer.Option(help="Use torch.compile.")] = False,
     device: Device = None,
@@ -263,6 +289,7 @@ def version() -> None:
 
 
 def _own(options: dict[str, Any]) -> dict[str, Any]:
-    """A command's own options, as JSON can hold them."""
-    left = {k: plain(v) for k, v in options.items() if k not in ("training", "config", "work")}
-    return left
+    """A command's own options, as JSON can hold them, and which of all were typed."""
+    ours = ("ctx", "training", "config", "work")
+    left = {k: plain(v) for k, v in options.items() if k not in ours}
+    return {**left, "typed": typed(options["ctx"])}

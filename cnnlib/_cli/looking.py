@@ -10,6 +10,7 @@ import typer
 from torch import nn
 from torchvision.models import get_model
 
+from cnnlib._cli import checks
 from cnnlib._cli.training import versions
 from cnnlib.pytorch import models, runs
 from cnnlib.pytorch.evaluate import mixed
@@ -27,8 +28,8 @@ def network(name: str, classes: int | None) -> tuple[nn.Module, tuple[int, int, 
     if Path(name).is_dir():
         if classes is not None:
             raise ValueError(f"--classes must be left out with a run, {name} has its own")
-        described, recipe = runs.description(name)
-        return described.build(), (len(recipe.mean), recipe.size, recipe.size)
+        model, recipe, _ = runs.untrained(name)
+        return model, (len(recipe.mean), recipe.size, recipe.size)
     if name in models.names():
         return models.build(name, classes=classes), models.input_size(name)
     try:
@@ -72,7 +73,7 @@ def bench(
     as_json: bool,
 ) -> None:
     """Time inference and training steps on random images; print images per second."""
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = checks.device(device)
     model, image = network(name, None)
     if size is not None:
         image = (image[0], size, size)

@@ -17,9 +17,17 @@ from cnnlib.pytorch.train_config import CHOICES, TrainConfig
 
 PICTURES = "pictures"
 """What config.json says beside the options: which pictures a run found."""
+BASE_WEIGHTS = "base_sha256"
+"""And which weights it began with, if they are another run's."""
 ENUMS: dict[str, Any] = {
     name: Enum(name.title(), {c: c for c in choices}, type=str) for name, choices in CHOICES.items()
 }
+
+HELP = {
+    "seed": "Of all that is random: the split, road-signs, new weights and heads, the order of the "
+    "examples, dropout, augmentation.",
+}
+"""Of options that mean more to a command than to a training."""
 
 
 def training_options(**defaults: Any) -> Callable[[Callable], Callable]:
@@ -71,13 +79,20 @@ def _parameter(field: Any, defaults: dict[str, Any]) -> inspect.Parameter:
     )
 
 
+def typed(ctx: typer.Context) -> list[str]:
+    """Names of the options that stand on the command line, not in a file and not left out."""
+    names = [str(p.name) for p in ctx.command.params]
+    return [n for n in names if getattr(ctx.get_parameter_source(n), "name", "") == "COMMANDLINE"]
+
+
 @functools.cache
 def _help() -> dict[str, str]:
     """The lines of TrainConfig's docstring, option by option."""
     text = inspect.getdoc(TrainConfig) or ""
     block = text.split("Args:\n")[1].split("\n\n")[0]
     found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", block, re.MULTILINE)
-    return {name: " ".join(line.split()).replace("``", "") for name, line in found}
+    lines = {name: " ".join(line.split()).replace("``", "") for name, line in found}
+    return {**lines, **HELP}
 
 
 def plain(value: Any) -> Any:
@@ -118,7 +133,8 @@ def _defaults(ctx: typer.Context, path: Path) -> None:
     command = options.pop("command", ctx.info_name)
     if command != ctx.info_name:
         raise typer.BadParameter(f"{path} is of the command {command}, this is {ctx.info_name}")
-    options = {str(name).replace("-", "_"): v for name, v in options.items() if name != PICTURES}
+    options = {str(name).replace("-", "_"): v for name, v in options.items()}
+    options = {name: v for name, v in options.items() if name not in (PICTURES, BASE_WEIGHTS)}
     for name in options:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)

@@ -26,6 +26,7 @@ class Source(NamedTuple):
     val_share: float
     test_share: float
     seed: int
+    check: bool = True
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> "Source":
@@ -43,15 +44,17 @@ class Pictures:
 
     Attributes:
         own_test: Whether the source has a test part of its own; ``test_share`` is then not used.
+        own_val: The same of the validation part.
 
     Raises:
         ValueError: If the source is neither a folder nor a known name, or cannot be split.
+        ConnectionError: If a data set is neither there nor can it be downloaded.
     """
 
     def __init__(self, source: Source):
         self.source = source
         self.skipped = 0
-        self.own_test = True
+        self.own_test, self.own_val = True, source.data == "road-signs"
         self._parts: dict[str, Any] = {}
         path = Path(source.data)
         if path.is_dir():
@@ -60,9 +63,8 @@ class Pictures:
             self._drawn()
         elif source.data in DOWNLOADED:
             name = source.data.replace("-", "_")
-            whole = data.torchvision_dataset(name, train=True)
-            self._split(whole, self.source.val_share)
-            self._parts["test"] = data.torchvision_dataset(name, train=False)
+            self._split(_downloaded(name, train=True), self.source.val_share)
+            self._parts["test"] = _downloaded(name, train=False)
         else:
             names = ", ".join(DRAWN + DOWNLOADED)
             raise ValueError(f"there is no folder {source.data}; data sets by name: {names}")
@@ -74,7 +76,7 @@ class Pictures:
 
     def _from_folder(self, path: Path) -> None:
         given = _divided(path)
-        self.own_test = "test" in given
+        self.own_test, self.own_val = "test" in given, "val" in given
         if not given:
             self._split(self._read(path), self.source.val_share, self.source.test_share)
             return
@@ -89,11 +91,16 @@ class Pictures:
             self._parts = {name: self._parts[name] for name in PARTS if name in self._parts}
 
     def _read(self, path: Path) -> data.ImageFolder:
-        folder = data.image_folder(path)
+        folder = data.image_folder(path, check=self.source.check)
         self.skipped += len(folder.skipped)
         return folder
 
     def _split(self, whole: Any, val: float, test: float = 0.0) -> None:
+        if val + test > 1 - 1e-9:
+            raise ValueError(
+                "--val-share and --test-share must leave pictures to train on: together below 1, "
+                f"got {val} and {test}"
+            )
         shares = {"train": 1 - val - test, "val": val, "test": test}
         names = [name for name, share in shares.items() if share or name == "train"]
         parts = data.split(whole, [shares[name] for name in names], seed=self.source.seed)
@@ -166,6 +173,16 @@ class Pictures:
         parts = ", ".join(f"{len(part):,} {name}" for name, part in self._parts.items())
         skipped = f", {self.skipped} files skipped" if self.skipped else ""
         return f"{self.source.data}: {len(self.classes)} classes, {parts}{skipped}"
+
+
+def _downloaded(name: str, train: bool) -> Any:
+    """A part of a well-known data set; without a network the message says what can be typed."""
+    try:
+        return data.torchvision_dataset(name, train=train)
+    except ConnectionError as error:
+        what, _, _ = str(error).partition(". Without a network use ")
+        drawn = "digits" if name.endswith("mnist") else "road-signs"
+        raise ConnectionError(f"{what}. Without a network use --data {drawn}") from error
 
 
 def _divided(path: Path) -> dict[str, Path]:

@@ -1,6 +1,5 @@
 """The commands train and finetune: from options to a folder that predict can use."""
 
-import json
 import math
 import os
 from collections.abc import Callable
@@ -10,10 +9,11 @@ from typing import Any
 import typer
 
 from cnnlib import __version__
-from cnnlib._cli import Interrupted, rank
-from cnnlib._cli.options import PICTURES
+from cnnlib._cli import Interrupted, checks, rank, stored
+from cnnlib._cli.options import BASE_WEIGHTS, PICTURES
 from cnnlib._cli.sources import Pictures, Source, transforms
-from cnnlib.pytorch import checkpoint, data, finetune, models, runs
+from cnnlib._cli.stored import CONFIG
+from cnnlib.pytorch import data, finetune, models, runs
 from cnnlib.pytorch._loading import training_loader
 from cnnlib.pytorch.evaluate import Evaluation, evaluate
 from cnnlib.pytorch.history import tensorboard_writer
@@ -22,9 +22,6 @@ from cnnlib.pytorch.train import History, TrainConfig, fit
 from cnnlib.pytorch.train_state import LAST
 
 GREY = ((0.5,), (0.25,))
-CONFIG = "config.json"
-FREE = ("data", "out", "device", "workers", "quiet", "tensorboard")
-"""What may be another in a resumed run: where the same pictures are, how they are computed on."""
 
 
 def first() -> bool:
@@ -40,6 +37,7 @@ def say(text: str) -> None:
 
 def train(options: dict[str, Any], training: TrainConfig) -> None:
     """Train a network from new random weights."""
+    checks.device(options["device"])
     pictures = Pictures(Source.of({**options, "seed": training.seed}))
     network, recipe = new_network(options["model"], options["size"], pictures.classes)
     _run("train", options, training, pictures, network, recipe, None)
@@ -47,8 +45,10 @@ def train(options: dict[str, Any], training: TrainConfig) -> None:
 
 def finetune_(options: dict[str, Any], training: TrainConfig) -> None:
     """Put a new head on a trained network and train what the method says."""
+    checks.device(options["device"])
+    checks.finetuning(options)
     pictures = Pictures(Source.of({**options, "seed": training.seed}))
-    model, recipe, base = runs.find(options["base"])
+    model, recipe, base = checks.trained(options["base"], "--base")
     head = {
         "classes": len(pictures.classes),
         "hidden": options["hidden"],
@@ -58,6 +58,7 @@ def finetune_(options: dict[str, Any], training: TrainConfig) -> None:
     }
     network = runs.Network(base.name, base.classes, base.options, [*base.heads, head])
     finetune.replace_head(model, **head)
+    checks.last(options["last"], model)
     recipe = recipe.with_classes(pictures.classes)
     if options["size"] is not None:
         resize = round(recipe.resize * options["size"] / recipe.size)
@@ -97,28 +98,32 @@ def _run(
     model: Any,
 ) -> None:
     """What both commands do once they know the network and the pictures."""
-    resume = options.pop("resume")
+    typed, resume = options.pop("typed"), options.pop("resume")
     if resume is not None:
         options["out"] = resume
     folder, resume = Path(options["out"]), resume is not None
-    if options["test_share"] and pictures.own_test and not resume:
-        raise ValueError(
-            f"{options['data']} has a test part of its own: --test-share must be 0 with it, "
-            f"got {options['test_share']}"
-        )
+    if not resume:
+        _check_shares(options, pictures, typed)
     to_train, to_measure = transforms(recipe, options["augment"], options["flip"], options["crop"])
     train_set = pictures.need("train", to_train)
     val_set = pictures.part("val", to_measure)
     if val_set is None:
+        checks.validation(options, training)
         training = TrainConfig.from_dict({**training.to_dict(), "restore_best": False})
     if options["tensorboard"]:
         tensorboard_writer()
     told = {"command": command, **options, **training.to_dict(), PICTURES: pictures.listing()}
-    _open(folder, resume)
-    if resume:
-        _check_same(folder, told, network, recipe, pictures)
-    elif first():
-        _write(folder / CONFIG, told)
+    if "base" in options:
+        told[BASE_WEIGHTS] = stored.weights_hash(options["base"])
+    there = stored.begun(folder)
+    if there and not resume:
+        raise ValueError(
+            f"{folder} holds a run already ({there}): choose another --out, or --resume {folder}"
+        )
+    if there:
+        stored.check_same(folder, told, network, recipe, pictures)
+    elif first():  # resumed or not: one that was killed before its first epoch begins anew
+        stored.write(folder / CONFIG, told)
         runs.describe(folder, network, recipe)
     say(pictures.report())
     common: dict[str, Any] = {
@@ -146,7 +151,7 @@ def _run(
     if first():
         test_set = pictures.part("test", to_measure)
         _finish(folder, model, history, {"val": val_set, "test": test_set}, options)
-        _write(folder / CONFIG, told)  # a resumed run may have found its pictures elsewhere
+        stored.write(folder / CONFIG, told)  # a resumed run may have found its pictures elsewhere
 
 
 def _train(
@@ -169,36 +174,22 @@ def _train(
     return model, fit(model, *loaders, training, **common)
 
 
-def _open(folder: Path, resume: bool) -> None:
-    there = [name for name in (LAST, runs.WEIGHTS) if (folder / name).exists()]
-    if there and not resume:
-        raise ValueError(
-            f"{folder} holds a run already ({there[0]}): choose another --out, or --resume {folder}"
-        )
-
-
-def _check_same(
-    folder: Path, told: dict[str, Any], network: runs.Network, recipe: Recipe, pictures: Pictures
-) -> None:
-    """Whether a resumed run is the one in the folder: before anything is written.
+def _check_shares(options: dict[str, Any], pictures: Pictures, typed: list[str]) -> None:
+    """Whether a share was asked for that the pictures have no use for.
 
     Raises:
-        ValueError: If an option, the network or the pictures differ.
+        ValueError: If one was; the message names the option.
     """
-    stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    then = stored.pop(PICTURES, None)
-    differ = [
-        f"{name} was {stored[name]!r}, is {told[name]!r}"
-        for name in stored
-        if name in told and name not in FREE and stored[name] != told[name]
-    ]
-    if differ:
-        raise ValueError(f"{folder} is of another run: {'; '.join(differ)}")
-    if not runs.is_described(folder, network, recipe):
+    if options["test_share"] and pictures.own_test:
         raise ValueError(
-            f"{folder} is of another run: its {runs.DESCRIPTION} has another network or classes"
+            f"{options['data']} has a test part of its own: --test-share must be 0 with it, "
+            f"got {options['test_share']}"
         )
-    pictures.check_unchanged(then)
+    if "val_share" in typed and options["val_share"] and pictures.own_val:
+        raise ValueError(
+            f"{options['data']} has a validation part of its own: leave --val-share out, "
+            f"got {options['val_share']}"
+        )
 
 
 def _print_epoch(epochs: int) -> Callable[[dict[str, Any]], None]:
@@ -229,7 +220,7 @@ def _finish(
             say(f"{name}: {result}")
     if options["tensorboard"]:
         history.to_tensorboard(folder / "tensorboard")
-    _write(folder / "report.json", report)
+    stored.write(folder / "report.json", report)
     say(f"saved in {folder}; try: python -m cnnlib predict PICTURE --model {folder}")
 
 
@@ -258,9 +249,3 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
     }
-
-
-def _write(path: Path, values: dict[str, Any]) -> None:
-    with checkpoint.replacing(path) as file:
-        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
-        file.write(f"{text}\n".encode())

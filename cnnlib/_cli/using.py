@@ -9,15 +9,16 @@ import torch
 import typer
 
 from cnnlib import metrics
+from cnnlib._cli import checks, stored
 from cnnlib._cli.options import PICTURES
 from cnnlib._cli.sources import Pictures, Source
-from cnnlib._cli.training import CONFIG, finite, numbers
-from cnnlib.pytorch import data, runs
+from cnnlib._cli.training import finite, numbers
+from cnnlib.pytorch import data
 from cnnlib.pytorch._images import files_in
 from cnnlib.pytorch.evaluate import evaluate as measure
 from cnnlib.pytorch.evaluate import place
 
-DEFAULTS = {"images": 2000, "val_share": 0.2, "test_share": 0.0, "seed": 0}
+DEFAULTS = {"images": 2000, "val_share": 0.2, "test_share": 0.0, "seed": 0, "check": True}
 
 
 def evaluate(
@@ -33,9 +34,10 @@ def evaluate(
 
     Without a part: its own validation part, or all of the other pictures.
     """
-    network, recipe, _ = runs.find(model)
-    stored = _config(model)
-    told = _source(model, stored, source)
+    where = checks.device(device)
+    network, recipe, _ = checks.trained(model, "--model")
+    config = _config(model)
+    told = _source(model, config, source)
     part = part or ("val" if source is None else "all")
     if part == "all":  # nothing to split: a class may have a single picture
         pictures = Pictures(told._replace(val_share=0.0, test_share=0.0))
@@ -44,7 +46,7 @@ def evaluate(
         pictures = Pictures(told)
         if source is None:
             hint = f"; to measure all that is there now: --data {told.data}"
-            pictures.check_unchanged(stored.get(PICTURES), hint)
+            pictures.check_unchanged(config.get(PICTURES), hint)
         chosen = pictures.need(part, recipe.transform())
     if list(chosen.classes) != list(recipe.classes):
         raise ValueError(
@@ -54,7 +56,7 @@ def evaluate(
             else f"the network knows {', '.join(recipe.classes)}; the pictures are "
             f"{', '.join(chosen.classes)}: other classes"
         )
-    network.to(_device(device))
+    network.to(where)
     loader = data.loader(chosen, batch_size, workers=workers)
     result = measure(network, loader, keep_logits=True)
     assert result.logits is not None
@@ -83,15 +85,15 @@ def evaluate(
 
 def _config(model: str) -> dict[str, Any]:
     """What the run was told; nothing if this is no run's folder."""
-    path = Path(model) / CONFIG
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    folder = Path(model)
+    return stored.read(folder) if (folder / stored.CONFIG).is_file() else {}
 
 
-def _source(model: str, stored: dict[str, Any], source: str | None) -> Source:
+def _source(model: str, config: dict[str, Any], source: str | None) -> Source:
     """The data of the run, or others; to be split as the run split them."""
-    options = {**DEFAULTS, **{k: stored[k] for k in Source._fields if k in stored}}
+    options = {**DEFAULTS, **{k: config[k] for k in Source._fields if k in config}}
     if source is not None:
-        options["data"] = source
+        options.update(data=source, check=True)
     if "data" not in options:
         raise ValueError(f"evaluate: say which pictures, --data FOLDER: {model} is no run's folder")
     return Source.of(options)
@@ -101,8 +103,9 @@ def predict(
     paths: list[Path], model: str, top: int, batch_size: int, device: str | None, as_json: bool
 ) -> None:
     """Say what is on pictures: the likeliest classes, each with its probability."""
-    network, recipe, _ = runs.find(model)
-    network.to(_device(device))
+    where = checks.device(device)
+    network, recipe, _ = checks.trained(model, "--model")
+    network.to(where)
     transform = recipe.transform()
     answers: list[dict[str, Any]] = []
     problems: list[tuple[str, str]] = []
@@ -161,7 +164,3 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             yield path
         else:
             raise ValueError(f"predict: there is no file {path}")
-
-
-def _device(name: str | None) -> torch.device:
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -1,6 +1,7 @@
 """Networks that were trained before: the small VGG that travels along, and torchvision's."""
 
-from contextlib import redirect_stderr
+import logging
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from torch import nn
 from torchvision.models import get_model, get_model_weights, list_models
 
 from cnnlib.pytorch import checkpoint, data, models
+from cnnlib.pytorch._downloads import TIMEOUT, _timeout
 from cnnlib.pytorch.recipe import Recipe
+
+logger = logging.getLogger(__name__)
 
 SMALL_VGG = "small_vgg_cifar10"
 SEVERAL_HEADS = ("googlenet", "inception_v3")  # which give several logits in training
@@ -46,6 +50,8 @@ def small_vgg() -> nn.Module:
 
 def torchvision_weights(name: str, version: str = "IMAGENET1K_V1") -> tuple[nn.Module, Recipe]:
     """A network with torchvision's ImageNet weights, downloaded once into torch's cache folder.
+
+    Before a download a warning is logged that says how much comes and where to.
 
     Where this package has the network itself (VGG, AlexNet, ResNet), it is ours that gets the
     weights; the names in their state dictionaries are the same.
@@ -114,8 +120,13 @@ def _recipe(weights: Any) -> Recipe:
 def _state_dict(name: str, weights: Any) -> dict[str, torch.Tensor]:
     path = cached_path(weights.url)
     there = path.is_file()
+    size = weights.meta.get("_file_size")
+    if not there:
+        about = f"{name} ({size:.0f} MB)" if size else name
+        logger.warning("downloading the ImageNet weights of %s to %s", about, path)
     try:
-        with redirect_stderr(StringIO()):  # older versions of torch announce a download there
+        # torch announces a download on either, according to its version
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()), _timeout(TIMEOUT):
             return weights.get_state_dict(
                 map_location="cpu", check_hash=True, weights_only=True, progress=False
             )
@@ -125,7 +136,6 @@ def _state_dict(name: str, weights: Any) -> dict[str, torch.Tensor]:
                 f"torchvision_weights: {path} is damaged ({type(error).__name__}): delete it, and "
                 "it is downloaded again"
             ) from error
-        size = weights.meta.get("_file_size")
         raise ConnectionError(
             f"torchvision_weights: the ImageNet weights of {name}"
             f"{f' ({size:.0f} MB)' if size else ''} are not in {path} and cannot be downloaded "

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torchvision
 from torch import nn
-from torchvision.models import get_model
+from torchvision.models import get_model, list_models
 
 from cnnlib.pytorch import checkpoint, finetune, models, pretrained
 from cnnlib.pytorch.recipe import Recipe
@@ -83,9 +84,51 @@ def description(folder: str | Path) -> tuple[Network, Recipe]:
         raise ValueError(f"{folder} is no folder of a run: it has no {DESCRIPTION}")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Network(**values["network"]), Recipe.from_dict(values["recipe"])
-    except (ValueError, KeyError, TypeError) as error:
+        if not isinstance(values, dict):
+            raise TypeError(f"it must hold names and values, got {type(values).__name__}")
+        network, recipe = Network(**values["network"]), Recipe.from_dict(values["recipe"])
+        _check(network, recipe)
+    except KeyError as error:
+        raise ValueError(f"{path} is damaged: it has no {error}") from error
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    return network, recipe
+
+
+def _check(network: Network, recipe: Recipe) -> None:
+    """Whether names and numbers are such, and whether there is a class for each output.
+
+    Raises:
+        ValueError, KeyError, TypeError: If not.
+    """
+    known = network.name in models.names() or network.name in list_models(torchvision.models)
+    if not known:
+        raise ValueError(f"there is no network {network.name!r}")
+    kinds: dict[str, Any] = {
+        "mean": int | float, "std": int | float, "classes": str, "size": int, "resize": int,
+        "interpolation": str,
+    }  # fmt: skip
+    for name, kind in kinds.items():
+        value = getattr(recipe, name)
+        parts = value if name in ("mean", "std", "classes") else (value,)
+        if not isinstance(parts, tuple) or not all(isinstance(part, kind) for part in parts):
+            raise ValueError(f"{name} is {value!r}")
+    outputs = network.heads[-1]["classes"] if network.heads else network.classes
+    if outputs != len(recipe.classes):
+        raise ValueError(f"it names {len(recipe.classes)} classes for {outputs} outputs")
+
+
+def untrained(folder: str | Path) -> tuple[nn.Module, Recipe, Network]:
+    """The network of a run with new random weights, and what ``model.json`` says.
+
+    Raises:
+        ValueError: If the folder has none or it does not hold what it should.
+    """
+    network, recipe = description(folder)
+    try:
+        return network.build(), recipe, network
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{Path(folder) / DESCRIPTION} is damaged: {error}") from error
 
 
 def load(folder: str | Path) -> tuple[nn.Module, Recipe, Network]:
@@ -94,11 +137,11 @@ def load(folder: str | Path) -> tuple[nn.Module, Recipe, Network]:
     Raises:
         ValueError: If a file is missing or damaged.
     """
-    network, recipe = description(folder)
+    description(folder)  # says so if this is no folder of a run
     path = Path(folder) / WEIGHTS
     if not path.is_file():
         raise ValueError(f"{folder} has no {WEIGHTS}: its training has not ended; resume it")
-    model = network.build()
+    model, recipe, network = untrained(folder)
     checkpoint.load_weights(model, path)
     return model.eval(), recipe, network
 
