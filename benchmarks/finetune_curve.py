@@ -4,8 +4,8 @@ python benchmarks/finetune_curve.py --json data/measured/finetune.json
 
 5, 20 and 100 images of each of 14 signs; a new network, a linear probe, the later half, everything;
 accuracy on 700 test images that were drawn apart. The learning rate of each method is chosen
-first, on signs drawn for validation. About a quarter of an hour on one core. Each result is written at once:
-started again with the same file, weights and settings, it does what is missing.
+first, on signs drawn for validation. About a quarter of an hour on one core. Each result is
+written at once: started again with the same file, weights and settings, it does what is missing.
 """
 
 from __future__ import annotations

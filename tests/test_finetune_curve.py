@@ -63,9 +63,7 @@ def test_a_tiny_run_and_going_on(
     monkeypatch.setattr(script, "SEEDS", {5: (0, 1, 2, 3, 4)})
     runs: list[tuple[Any, ...]] = []
 
-    def fake(
-        method: str, shots: int, seed: int, lr: float, test: Any, decay: float = 1.0
-    ) -> float:
+    def fake(method: str, shots: int, seed: int, lr: float, test: Any, decay: float = 1.0) -> float:
         runs.append((method, shots, seed, lr, decay))
         return len(runs) / 100
 
