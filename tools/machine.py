@@ -51,8 +51,6 @@ The machine: {system}, {cores} cores, Python {python}. The notebooks run without
 What takes longer than a reader should wait was run once, and its result kept in `data/measured/`.
 The chapters and the model card read them from there.
 
-| record | what | when | where | command |
-|---|---|---|---|---|
 {records}
 """
 BESIDE = """\
@@ -63,14 +61,13 @@ them. Those seconds pass once, and count in both lines.
 
 
 def records() -> str:
-    """A row for each measured result that names its command."""
+    """An item for each measured result that names its command."""
     rows = []
     for path in sorted(KEPT.parent.glob("*.json")):
         kept = json.loads(path.read_text(encoding="utf-8"))
         if {"what", "date", "machine", "command"} <= set(kept):
-            what, day = kept["what"].replace("|", "/"), kept["date"][:10]
-            where, command = kept["machine"], kept["command"]
-            rows.append(f"| `{path.stem}` | {what} | {day} | {where} | `{command}` |")
+            day, where = kept["date"][:10], kept["machine"]
+            rows.append(f"- **{path.stem}**: {kept['what']}. {day}, {where}. `{kept['command']}`")
     return "\n".join(rows)
 
 
