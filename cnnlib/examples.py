@@ -130,7 +130,12 @@ _add(
         "p_minus_y": _array([[0.125, 0.25, -0.375], [-0.75, 0.25, 0.5]]),
         "dlogits": _array([[0.0625, 0.125, -0.1875], [-0.375, 0.125, 0.25]]),
     },
-    "A formula for the gradient that refers to itself.",
+    "A formula for the gradient that refers to itself; -y/p, the gradient by the probabilities, "
+    "taken for the one by the logits; the 1/N of the mean forgotten.",
+    wrong={
+        "p_minus_y": _array([[0, 0, -8 / 5], [-4, 0, 0]]),
+        "dlogits": _array([[0.125, 0.25, -0.375], [-0.75, 0.25, 0.5]]),
+    },
 )
 _add(
     "conv_gradients",
@@ -229,4 +234,39 @@ _add(
     },
     "Normalize scales pixels to 0..1.",
     wrong={"black": 0.0, "white": 1.0},
+)
+_add(
+    "softmax_twice",
+    # Ten classes, and no doubt at all about the one at place 3.
+    {"logits": _array([[0, 0, 0, 50, 0, 0, 0, 0, 0, 0]]), "label": 3, "other_label": 4},
+    {"once": 0.0, "twice": np.log(np.e + 9) - 1, "twice_and_wrong": np.log(np.e + 9)},
+    "A network that is trained with a cross-entropy of logits ends in a softmax layer of its own.",
+    wrong={"twice": 0.0},
+)
+_add(
+    "mirror",
+    {"size": 32},
+    # Which of the fourteen road signs each becomes in the mirror; -1 is none of them.
+    {"labels": _fixed([-1, 1, 2, -1, -1, -1, 6, -1, -1, -1, 11, 10, -1, -1], np.int64)},
+    "Mirroring half of the training images leaves their labels true.",
+    wrong={"labels": _fixed(range(14), np.int64)},
+)
+_add(
+    "view",
+    {"shape": (4, 256, 3, 3), "n": 9_216},
+    {"rows": 1, "features": 2_304},
+    "In view(-1, n), -1 is the number of images.",
+    wrong={"rows": 4},
+)
+_add(
+    "mean_of_means",
+    {
+        "gradients": _array([-1, 0, 0, -8]),
+        "workers": (3, 1),
+        "losses": _array([0.1] * 32 + [3.4]),
+        "batches": (32, 1),
+    },
+    {"gradient": -2.25, "loss": 0.2},
+    "The mean of the means of unequal parts is the mean of all.",
+    wrong={"gradient": -25 / 6, "loss": 1.75},
 )

@@ -17,6 +17,8 @@ from cnnlib import (
     metrics,
     ops,
 )
+from cnnlib._road_signs.templates import templates
+from cnnlib.datasets import ROAD_SIGNS
 
 
 def image(x):
@@ -144,6 +146,35 @@ def normalize(pixels, mean, std, imagenet_mean, imagenet_std):
     }
 
 
+def softmax_twice(logits, label, other_label):
+    def loss(scores, right):
+        return float(ops.cross_entropy_forward(scores, np.array([right]))[0])
+
+    p = ops.softmax(logits)
+    return {
+        "once": loss(logits, label),
+        "twice": loss(p, label),
+        "twice_and_wrong": loss(p, other_label),
+    }
+
+
+def mirror(size):
+    signs = templates(size)
+    same = np.array([[np.allclose(s, m, atol=1e-6) for s in signs] for m in signs[:, :, ::-1]])
+    assert same.sum(axis=1).max() == 1
+    return {"labels": np.where(same.any(axis=1), same.argmax(axis=1), -1)}
+
+
+def view(shape, n):
+    maps = np.zeros(shape)
+    return {"rows": len(maps.reshape(-1, n)), "features": maps[0].size}
+
+
+def mean_of_means(gradients, workers, losses, batches):
+    assert (sum(workers), sum(batches)) == (len(gradients), len(losses))
+    return {"gradient": gradients.mean(), "loss": losses.mean()}
+
+
 @pytest.mark.parametrize("name", examples.EXAMPLES)
 def test_expected_values_follow_from_the_inputs(name):
     example = examples.get(name)
@@ -185,6 +216,26 @@ def test_the_numbers_of_the_subject():
     assert e.s5.expected["parameters"] == 44_909_096
     assert e.alexnet_listing.expected == {"first_layer": 5, "conv_layers": 4, "dense_layers": 2}
     assert e.alexnet_listing.wrong == {"conv_layers": 5, "dense_layers": 3}
+
+
+def test_the_numbers_of_the_boxes():
+    # Typed again from the chapters' boxes: 5, 9, 10 and 12.
+    e = examples
+    assert round(e.softmax_twice.expected["twice"], 2) == 1.46
+    assert e.softmax_cross_entropy.wrong["p_minus_y"].min(axis=1).tolist() == [-1.6, -4]
+    left, right = (ROAD_SIGNS.index(f"turn_{side}") for side in ("left", "right"))
+    assert e.mirror.expected["labels"][[left, right]].tolist() == [right, left]
+    assert e.view.inputs["n"] == 4 * e.view.expected["features"] == 9_216
+    assert (e.view.expected["rows"], e.view.wrong["rows"]) == (1, 4)
+    assert e.mean_of_means.expected == {"gradient": -2.25, "loss": 0.2}
+    assert round(e.mean_of_means.wrong["gradient"], 2) == -4.17
+
+
+def test_wrong_means_are_means_of_means():
+    given, wrong = examples.mean_of_means.inputs, examples.mean_of_means.wrong
+    for one, many, sizes in (("gradient", "gradients", "workers"), ("loss", "losses", "batches")):
+        parts = np.split(given[many], np.cumsum(given[sizes])[:-1])
+        assert np.mean([part.mean() for part in parts]) == pytest.approx(wrong[one])
 
 
 def test_precision_and_recall_of_the_example_are_scikit_learns():
