@@ -1,6 +1,7 @@
 """Every figure draws what its docstring says, whatever sizes and numbers it is given."""
 
 import warnings
+from itertools import combinations
 
 import matplotlib
 
@@ -9,6 +10,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from cnnlib import figures
 from cnnlib.figures.graph import graph
@@ -201,3 +203,86 @@ def test_graph_writes_values_and_gradients_and_names_unknown_nodes():
     drawn(figure)
     with pytest.raises(ValueError, match=r"no position: \['z'\]"):
         graph(ax, places, {("x", "z"): ""})
+
+
+BOXES = {"a": (0, 0, 2), "b": (2, 0), "c": (0, 1), "d": (1, 1, 2)}
+ROUND = {("a", "c"): "labels", ("d", "c"): "scores", ("c", "a"): "", ("d", "b"): "1 × 28 × 28"}
+
+
+def collisions(figure, ax):
+    """Texts that touch another text, the border of a box or the edge of the figure."""
+    drawn(figure)
+    areas = [(t.get_text(), Text.get_window_extent(t)) for t in ax.texts if t.get_text()]
+    boxes = [patch.get_window_extent() for patch in ax.patches]
+    found = {t for (t, a), (u, b) in combinations(areas, 2) if a.overlaps(b) for t in (t, u)}
+    for text, area in areas:
+        holders = [box for box in boxes if area.overlaps(box)]
+        for box in [*holders, figure.bbox]:
+            if not all(box.contains(*corner) for corner in area.corners()):
+                found.add(text)
+    return found
+
+
+def test_flow_sets_its_texts_apart_and_the_check_sees_where_there_is_no_room():
+    words = {"labels": {"a": "labelled images\nchapters 1, 9", "d": "network\nchapters 2–5, 7"}}
+    words |= {"titles": {"a": "learning", "b": "recognising"}}
+    figure, ax = plt.subplots(figsize=(4.7, 2.6))
+    figures.flow(ax, BOXES, ROUND, **words)
+    assert {"labelled images", "chapters 1, 9", "b", "learning", "scores"} <= set(texts(ax))
+    assert collisions(figure, ax) == set()
+    figure, ax = plt.subplots(figsize=(2.4, 1.4))
+    figures.flow(ax, BOXES, ROUND, **words)
+    assert {"labelled images", "chapters 1, 9", "scores"} <= collisions(figure, ax)
+
+
+@pytest.mark.parametrize(
+    ("start", "leaves", "end", "arrives"),
+    [
+        ("a", "y1", "c", "y0"),
+        ("c", "y0", "a", "y1"),
+        ("d", "x0", "c", "x1"),
+        ("c", "x1", "d", "x0"),
+    ],
+)
+def test_flow_arrows_are_straight_and_join_the_borders_of_their_boxes(start, leaves, end, arrives):
+    _, ax = plt.subplots()
+    figures.flow(ax, BOXES, {(start, end): ""})
+    places = {name: box.get_bbox() for name, box in zip(BOXES, ax.patches, strict=True)}
+    (arrow,) = (text for text in ax.texts if text.arrow_patch)
+    along, across = (0, 1) if leaves[0] == "x" else (1, 0)
+    assert arrow.xyann[along] == pytest.approx(getattr(places[start], leaves))
+    assert arrow.xy[along] == pytest.approx(getattr(places[end], arrives))
+    middle = (0.5, 1.5)[across]  # of the first column, which a and c share, or of the second row
+    assert arrow.xyann[across] == arrow.xy[across] == pytest.approx(middle)
+
+
+def test_flow_tints_the_boxes_that_are_given_a_colour():
+    _, ax = plt.subplots()
+    figures.flow(ax, BOXES, {}, colours={"b": "blue"})
+    edges = [matplotlib.colors.to_hex(box.get_edgecolor()).upper() for box in ax.patches]
+    assert [edge == figures.COLOURS["blue"] for edge in edges] == [False, True, False, False]
+    red, green, blue, _ = ax.patches[1].get_facecolor()
+    assert 0.8 < red < green < blue <= 1
+
+
+@pytest.mark.parametrize(
+    ("arrows", "options", "message"),
+    [
+        ({("a", "z"): ""}, {}, r"no box for \['z'\], only \['a', 'b', 'c', 'd'\]"),
+        ({}, {"labels": {"y": "x"}}, r"no box for \['y'\]"),
+        ({}, {"colours": {"y": "blue"}}, r"no box for \['y'\]"),
+        ({}, {"titles": {"y": "x"}}, r"no box for \['y'\]"),
+        ({}, {"colours": {"a": "pink"}}, r"no colour \['pink'\], only \['blue'"),
+        ({("b", "c"): ""}, {}, "'b' and 'c' share no column and no row"),
+        ({("a", "a"): ""}, {}, "'a' and 'a' lie over each other"),
+    ],
+)
+def test_flow_names_what_it_cannot_draw(arrows, options, message):
+    _, ax = plt.subplots()
+    with pytest.raises(ValueError, match=message):
+        figures.flow(ax, BOXES, arrows, **options)
+
+
+def test_flow_wants_a_box():
+    with pytest.raises(ValueError, match="no box to draw"):
+        figures.flow(plt.subplots()[1], {}, {})

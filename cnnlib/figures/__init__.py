@@ -9,6 +9,7 @@ except ImportError as error:  # pragma: no cover
 
 from cnnlib.figures.curves import bars, confusion, function, learning_curves
 from cnnlib.figures.diagrams import conv_stack, positions, receptive_field, taps
+from cnnlib.figures.flow import flow
 from cnnlib.figures.numbers import equation, matrix
 from cnnlib.figures.pictures import images, photograph, signed
 from cnnlib.figures.roofline import roofline
@@ -23,6 +24,7 @@ __all__ = [
     "confusion",
     "conv_stack",
     "equation",
+    "flow",
     "function",
     "images",
     "learning_curves",
