@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import statistics
@@ -102,6 +103,22 @@ def test_a_tiny_run_and_going_on(
     test = script.signs(1, 0, "test")
     assert 0 <= real("probe", 5, 0, 0.01, test) <= 1
     capsys.readouterr()
+
+
+def test_two_trainings_at_a_time_find_what_one_after_the_other_finds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # the processes import it by its name
+    script: Any = importlib.import_module("finetune_curve")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        runs = [("probe", 5, seed, 0.03, script.signs(5, 9, "test")) for seed in (0, 1)]
+        found = list(script.accuracies(runs, 1))
+        assert found[0] != found[1]
+        assert list(script.accuracies(runs, 2)) == found
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.skipif(not RECORD.is_file(), reason="nobody recorded a run yet")
