@@ -206,18 +206,18 @@ def test_graph_writes_values_and_gradients_and_names_unknown_nodes():
 
 
 BOXES = {"a": (0, 0, 2), "b": (2, 0), "c": (0, 1), "d": (1, 1, 2)}
-ROUND = {("a", "c"): "labels", ("d", "c"): "scores", ("c", "a"): "", ("d", "b"): "1 × 28 × 28"}
+ROUND = {("a", "c"): "labels", ("d", "c"): "scores", ("c", "a"): "", ("d", "b"): "10"}
 
 
 def collisions(figure, ax):
-    """Texts that touch another text, the border of a box or the edge of the figure."""
+    """Texts that touch another text, the border of a box or the edge of the axes."""
     drawn(figure)
     areas = [(t.get_text(), Text.get_window_extent(t)) for t in ax.texts if t.get_text()]
     boxes = [patch.get_window_extent() for patch in ax.patches]
     found = {t for (t, a), (u, b) in combinations(areas, 2) if a.overlaps(b) for t in (t, u)}
     for text, area in areas:
         holders = [box for box in boxes if area.overlaps(box)]
-        for box in [*holders, figure.bbox]:
+        for box in [*holders, ax.bbox]:
             if not all(box.contains(*corner) for corner in area.corners()):
                 found.add(text)
     return found
@@ -232,7 +232,7 @@ def test_flow_sets_its_texts_apart_and_the_check_sees_where_there_is_no_room():
     assert collisions(figure, ax) == set()
     figure, ax = plt.subplots(figsize=(2.4, 1.4))
     figures.flow(ax, BOXES, ROUND, **words)
-    assert {"labelled images", "chapters 1, 9", "scores"} <= collisions(figure, ax)
+    assert {"chapters 1, 9", "scores"} <= collisions(figure, ax)
 
 
 @pytest.mark.parametrize(
