@@ -14,18 +14,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import multiprocessing
 import os
 import platform
 import statistics
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+from jobs import in_order
 from torch.utils.data import TensorDataset
 
 from cnnlib import datasets
@@ -139,16 +137,6 @@ def conclude(record: dict[str, Any]) -> None:
             aside["band"] = band(aside["accuracy"])
 
 
-def accuracies(runs: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[float]:
-    """:func:`accuracy` of each run, in their order, by so many processes of one thread each."""
-    if jobs == 1:
-        yield from (round(accuracy(*run), 4) for run in runs)
-        return
-    start = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, start, torch.set_num_threads, (1,)) as pool:
-        yield from (round(found, 4) for found in pool.map(accuracy, *zip(*runs, strict=True)))
-
-
 def choose_rates(record: dict[str, Any], path: Path | None, jobs: int) -> None:
     """Try every rate of every method, judged on validation signs; the best goes to record["lr"]."""
     shots, seed = CHOICE
@@ -157,8 +145,8 @@ def choose_rates(record: dict[str, Any], path: Path | None, jobs: int) -> None:
         tried = record["choice"].setdefault(method, {})
         missing = [lr for lr in SETTINGS["rates"][method] if str(lr) not in tried]
         runs = [(method, shots, seed, lr, val) for lr in missing]
-        for lr, found in zip(missing, accuracies(runs, jobs), strict=True):
-            tried[str(lr)] = found
+        for lr, found in zip(missing, in_order(accuracy, runs, jobs), strict=True):
+            tried[str(lr)] = round(found, 4)
             print(f"{method:8} rate {lr:g}: {found:.3f} on validation", flush=True)
             write(record, path)
         record["lr"][method] = float(max(tried, key=tried.__getitem__))
@@ -213,8 +201,8 @@ def main() -> None:
     ]
     todo = [(done, run) for done, k, run in todo if len(done) <= k]
     runs = [(*run[:4], test, run[4]) for _, run in todo]
-    for (done, run), found in zip(todo, accuracies(runs, args.jobs), strict=True):
-        done.append(found)
+    for (done, run), found in zip(todo, in_order(accuracy, runs, args.jobs), strict=True):
+        done.append(round(found, 4))
         method, shots, seed, lr, decay = run
         text = f"{shots:4d} images, seed {seed}, {method:8} rate {lr:g}, decay {decay:g}: "
         print(f"{text}{found:.3f}", flush=True)

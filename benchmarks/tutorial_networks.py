@@ -2,22 +2,19 @@
 
 python benchmarks/tutorial_networks.py [--json data/measured/tutorial_networks.json]
 
-Each learns for ten epochs as its tutorial says, those with a rate of 0.001 for SGD also with ten
-times that; two seeds for signs, weights and order. --jobs 2 trains two at a time, each with one
-thread, so that the results are the same. Each is written at once: started again with the same file,
-settings and versions, the script does what is missing.
+Each learns for ten epochs: the first two with Adam, the others as their tutorials say with SGD and
+a rate of 0.001, and also with ten times that; two seeds for signs, weights and order. --jobs 2
+trains two at a time, each with one thread, so that the results are the same. Each is written at
+once: started again with the same file, settings and versions, the script does what is missing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from jobs import in_order
 from PIL import Image
 
 from cnnlib import datasets
@@ -62,19 +60,18 @@ def draw(root: Path, seed: int) -> None:
             Image.fromarray(pixels.transpose(1, 2, 0)).save(folder / f"{i:04}.png")
 
 
-def train(
-    root: Path, seed: int, network: str, augmented: bool = False, **options: Any
-) -> dict[str, Any]:
-    """Accuracy on the test signs, and the accuracies of each epoch."""
+def train(root: Path, seed: int, run: dict[str, Any]) -> dict[str, Any]:
+    """Accuracy on the test signs of one of RUNS, and the accuracies of each epoch."""
+    options = {k: v for k, v in run.items() if k not in ("network", "augmented")}
     plain = data.eval_transform(SIZE)
     seen = plain
-    if augmented:
+    if run.get("augmented"):
         seen = data.train_transform(SIZE, scale=(0.6, 1), flip=False, rotation=10, colour=0.3)
     transforms = {"train": seen, "val": plain, "test": plain}
     parts = {s: data.image_folder(root / s, transforms[s], check=False) for s in COUNTS}
     torch.manual_seed(seed)
     size = (3, SIZE, SIZE)
-    net = models.build(network, classes=len(datasets.ROAD_SIGNS), input_size=size)
+    net = models.build(run["network"], classes=len(datasets.ROAD_SIGNS), input_size=size)
     history = fit(
         net,
         data.loader(parts["train"], BATCH, shuffle=True, seed=seed),
@@ -89,17 +86,6 @@ def train(
         "train_accuracy": [round(a, 4) for a in history["train_accuracy"]],
         "val_accuracy": [round(a, 4) for a in history["val_accuracy"]],
     }
-
-
-def train_all(runs: list[tuple[Path, int, dict[str, Any]]], jobs: int) -> Iterator[dict[str, Any]]:
-    """:func:`train` for each folder, seed and options, in their order."""
-    if jobs == 1:
-        yield from (train(root, seed, **options) for root, seed, options in runs)
-        return
-    start = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, start, torch.set_num_threads, (1,)) as pool:
-        for future in [pool.submit(train, root, seed, **options) for root, seed, options in runs]:
-            yield future.result()
 
 
 def main() -> None:
@@ -145,8 +131,8 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as root:
             draw(Path(root), seed)
-            found = train_all([(Path(root), seed, RUNS[name]) for name in missing], args.jobs)
-            for name, result in zip(missing, found, strict=True):
+            runs = [(Path(root), seed, RUNS[name]) for name in missing]
+            for name, result in zip(missing, in_order(train, runs, args.jobs), strict=True):
                 record["results"][name].append(result)
                 print(f"seed {seed}, {name:21} {result['test_accuracy']:.3f}", flush=True)
                 if path is not None:

@@ -47,17 +47,16 @@ def test_a_real_training_and_going_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, "COUNTS", {"train": 14, "val": 14, "test": 28})
     monkeypatch.setattr(script, "SHARED", {"epochs": 1, "weight_decay": 0.0})
     script.draw(tmp_path / "signs", 0)
-    found = script.train(tmp_path / "signs", 0, **script.RUNS["simple_cnn"])
-    assert (28 * found["test_accuracy"]) == pytest.approx(
-        round(28 * found["test_accuracy"]), abs=2e-3
-    )
+    found = script.train(tmp_path / "signs", 0, script.RUNS["simple_cnn"])
+    right = 28 * found["test_accuracy"]
+    assert right == pytest.approx(round(right), abs=2e-3)
     assert len(found["val_accuracy"]) == 1
 
     seen: list[tuple[Any, ...]] = []
 
-    def fake(root: Path, seed: int, **options: Any) -> dict[str, float]:
+    def fake(root: Path, seed: int, run: dict[str, Any]) -> dict[str, float]:
         assert (root / "test" / "stop").is_dir()
-        seen.append((seed, options["network"], options["lr"]))
+        seen.append((seed, run["network"], run["lr"]))
         return {"test_accuracy": len(seen) / 100}
 
     monkeypatch.setattr(script, "train", fake)
