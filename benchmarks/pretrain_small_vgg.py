@@ -15,11 +15,14 @@ import argparse
 import json
 import os
 import time
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import sam
 import torch
 from muon import Muon
 from small_vgg_card import report
@@ -43,10 +46,14 @@ RECIPE: dict[str, Any] = {
     "small_size": 24,  # side of the images at first, when seeing little is enough
     "small_epochs": 24,  # how many of the epochs,
     "lr_share": 0.3,  # in which the rates fall to this share of the first; later to 0
-    "restart": 34,  # after this epoch the rates rise again
+    "restarts": [34, 58, 88],  # after each of these epochs the rates rise again
     "restart_share": 0.25,  # to this share of the first, and fall to 0 once more,
-    "cutout": 8,  # while each image loses a square of this side, against learning by heart
-    "average": 9,  # the mean of the weights after so many last epochs is the result
+    "cutouts": [8, 12, 8],  # while each image loses a square of this side
+    "averages": [9, 9, 7],  # of so many last epochs of a round the mean weights are its result
+    # The last round begins at the mean of the results before it, and is sharpness-aware.
+    "warm_up": 50,  # its first steps, in which the rates rise from 0
+    "rho": 0.7,  # see sam.py
+    "part": 128,
 }
 
 
@@ -66,13 +73,14 @@ def optimizers_for(model: nn.Module) -> list[torch.optim.Optimizer]:
 
 
 def rate_share(at: float, epochs: int) -> float:
-    """Learning rate after so many epochs, as a share of the first one: three straight lines."""
-    bend, low, restart = RECIPE["small_epochs"], RECIPE["lr_share"], RECIPE["restart"]
+    """Learning rate after so many epochs, as a share of the first one: straight lines."""
+    bend, low, ends = RECIPE["small_epochs"], RECIPE["lr_share"], [*RECIPE["restarts"], epochs]
     if at < bend:
         return 1 - (1 - low) * at / bend
-    if at < restart:
-        return low * (restart - at) / (restart - bend)
-    return RECIPE["restart_share"] * (epochs - at) / (epochs - restart)
+    if at < ends[0]:
+        return low * (ends[0] - at) / (ends[0] - bend)
+    begin, end = next((b, e) for b, e in pairwise(ends) if at < e or e == epochs)
+    return RECIPE["restart_share"] * (end - at) / (end - begin)
 
 
 def set_rates(optimizers: list[torch.optim.Optimizer], share: float) -> None:
@@ -102,6 +110,17 @@ def share_gradients(model: nn.Module, world: int) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
+def backward(
+    model: nn.Module, loss_of: sam.Loss, x: torch.Tensor, y: torch.Tensor
+) -> tuple[float, int]:
+    """Put the gradient of the mean loss into ``.grad``; that loss, and the right answers."""
+    model.zero_grad()
+    logits = model(x)
+    loss = loss_of(logits, y)
+    loss.backward()
+    return loss.item(), int((logits.argmax(1) == y).sum())
+
+
 def train_epoch(
     model: nn.Module, optimizers: list[torch.optim.Optimizer], images: Images, args: Any, epoch: int
 ) -> dict[str, float]:
@@ -116,25 +135,31 @@ def train_epoch(
     steps = len(order) // batch
     size = RECIPE["small_size"] if epoch < RECIPE["small_epochs"] else SIZE
     sums = distributed.zeros(3, torch.device("cpu"))  # loss, correct, examples
+    loss_of = partial(F.cross_entropy, label_smoothing=RECIPE["label_smoothing"])
+    last_round = RECIPE["restarts"][-1]
     for step in range(steps):
-        set_rates(optimizers, rate_share(epoch + step / steps, args.epochs))
+        share = rate_share(epoch + step / steps, args.epochs)
+        if epoch == last_round:
+            share *= min(1.0, (step + 1) / RECIPE["warm_up"])
+        set_rates(optimizers, share)
         chosen = order[step * batch : (step + 1) * batch][processes.rank :: processes.world]
         flip = first[chosen] ^ bool(epoch % 2)
         x = augment(normalise(images.x[chosen]), flip, RECIPE["shift"], generator)
-        if epoch >= RECIPE["restart"]:
-            x = cutout(x, RECIPE["cutout"], generator)
+        if epoch >= RECIPE["restarts"][0]:
+            since = sum(epoch >= restart for restart in RECIPE["restarts"])
+            x = cutout(x, RECIPE["cutouts"][since - 1], generator)
         y = images.y[chosen]
         if size != SIZE:
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-        logits = model(x.contiguous(memory_format=torch.channels_last))
-        loss = F.cross_entropy(logits, y, label_smoothing=RECIPE["label_smoothing"])
-        model.zero_grad()
-        loss.backward()
+        x = x.contiguous(memory_format=torch.channels_last)
+        if epoch >= last_round:
+            loss, hits = sam.backward(model, loss_of, x, y, RECIPE["rho"], RECIPE["part"])
+        else:
+            loss, hits = backward(model, loss_of, x, y)
         share_gradients(model, processes.world)
         for optimizer in optimizers:
             optimizer.step()
-        hits = int((logits.argmax(1) == y).sum())
-        sums += torch.tensor([loss.item() * len(y), hits, len(y)], dtype=torch.float64)
+        sums += torch.tensor([loss * len(y), hits, len(y)], dtype=torch.float64)
     distributed.add_up(sums)
     return {
         "lr": optimizers[0].param_groups[0]["lr"],
@@ -160,13 +185,13 @@ def evaluate(model: nn.Module, images: Images) -> tuple[float, float]:
     return float(sums[0] / sums[2]), float(sums[1] / sums[2])
 
 
-def follow(mean: dict[str, torch.Tensor], model: nn.Module, count: int) -> None:
+def follow(mean: dict[str, torch.Tensor], state: dict[str, torch.Tensor], count: int) -> None:
     """Make the mean of ``count - 1`` states that of ``count``; whole numbers are just taken over.
 
     Source: P. Izmailov and others, "Averaging Weights Leads to Wider Optima and Better
     Generalization", 2018.
     """
-    for name, value in model.state_dict().items():
+    for name, value in state.items():
         old = mean.get(name, value)
         mean[name] = old + (value - old) / count if value.is_floating_point() else value.clone()
 
@@ -195,14 +220,16 @@ def train(
 ) -> tuple[nn.Module, History]:
     """Train with a checkpoint after each epoch; go on from the one in args.out if it is there.
 
-    The network that comes back has the mean of the weights after the last epochs.
+    Each round from the first restart on has a result, the mean of the weights after its last
+    epochs. The last round begins at the mean of the others' results; its own is what comes back.
     """
     processes = distributed.start("cpu")
     torch.manual_seed(args.seed)
     model = SmallVGG(len(training.classes)).to(memory_format=torch.channels_last)
     whiten(model, training)
     optimizers, history = optimizers_for(model), History()
-    mean: dict[str, torch.Tensor] = {}
+    means: dict[int, dict[str, torch.Tensor]] = {}  # by the last epoch of the round
+    rounds = [*RECIPE["restarts"][1:], args.epochs]
     file = Path(args.out) / "checkpoint.pt"
     settings = {"epochs": args.epochs, "seed": args.seed, "hold_out": args.hold_out, **RECIPE}
     if file.is_file():
@@ -212,25 +239,33 @@ def train(
         model.load_state_dict(state["model"])
         for optimizer, content in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(content)
-        history, mean = History(state["history"]), state["mean"]
+        history, means = History(state["history"]), state["means"]
     for epoch in range(len(history), args.epochs):
         started = time.monotonic()
+        if epoch == RECIPE["restarts"][-1] and rounds[:-1]:
+            begin: dict[str, torch.Tensor] = {}
+            for count, end in enumerate(rounds[:-1], 1):
+                follow(begin, means[end], count)
+            model.load_state_dict(begin)
+            measure_statistics(model, training)
+            optimizers = optimizers_for(model)
         row = train_epoch(model, optimizers, training, args, epoch)
         loss, accuracy = evaluate(model, held_out)
         row |= {"epoch": epoch + 1, "val_loss": loss, "val_accuracy": accuracy}
         history.append({**row, "seconds": time.monotonic() - started})
-        averaged = epoch + 1 - (args.epochs - RECIPE["average"])
+        end, length = next(r for r in zip(rounds, RECIPE["averages"], strict=True) if epoch < r[0])
+        averaged = epoch + 1 - (end - length)
         if averaged > 0:
-            follow(mean, model, averaged)
+            follow(means.setdefault(end, {}), model.state_dict(), averaged)
         if processes.first:
             print("\n".join(str(history).splitlines()[0 if epoch == 0 else -1 :]), flush=True)
             state = {
                 "model": model.state_dict(),
                 "optimizers": [o.state_dict() for o in optimizers],
             }
-            state |= {"mean": mean, "history": history.rows, "settings": settings}
+            state |= {"means": means, "history": history.rows, "settings": settings}
             checkpoint.save(state, file)
-    model.load_state_dict(mean)
+    model.load_state_dict(means[args.epochs])
     measure_statistics(model, training)
     return model, history
 
@@ -244,19 +279,19 @@ def main(arguments: list[str] | None = None) -> None:
     source.add_argument("--data", help="folder with train/<class>/ and val/<class>/")
     source.add_argument("--torchvision", help="folder of torchvision's CIFAR-10")
     parser.add_argument("--note", default="", help="sentence about the data, for the card")
-    parser.add_argument("--epochs", type=int, default=58)
+    parser.add_argument("--epochs", type=int, default=108)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hold-out", type=float, default=0.04, help="share of train")
     parser.add_argument("--out", required=True, help="folder for the checkpoint")
     parser.add_argument("--report", help="folder for weights, card, curve and log")
     parser.add_argument("--json", help="file for the record")
-    parser.add_argument("--quick", action="store_true", help="three epochs of small batches")
+    parser.add_argument("--quick", action="store_true", help="six epochs of small batches")
     args = parser.parse_args(arguments)
     if args.quick:
-        args.epochs = 3
-        RECIPE.update(batch=16, small_epochs=1, restart=2, average=2)
-    if args.epochs <= RECIPE["restart"]:
-        parser.error(f"--epochs must be more than {RECIPE['restart']}, those before the restart")
+        args.epochs = 6
+        RECIPE.update(batch=16, small_epochs=1, restarts=[2, 4], averages=[2, 2], warm_up=2)
+    if args.epochs <= RECIPE["restarts"][-1]:
+        parser.error(f"--epochs must be more than {RECIPE['restarts'][-1]}, the last restart")
     processes = distributed.start("cpu")
     training, held_out = hold_out(read("train", args.data, args.torchvision), args.hold_out)
     # Now, not after hours of training: what is wrong with val shows at once.

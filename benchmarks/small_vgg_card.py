@@ -198,7 +198,7 @@ def card(record: dict[str, Any], model: SmallVGG) -> str:
         **{
             **record,
             "name": NAME,
-            "averaged": record["recipe"]["average"],
+            "averaged": record["recipe"]["averages"][-1],
             "layers": ", ".join(layers) + "; global mean; one dense layer",
             "classes": ", ".join(record["classes"]),
             "mean": tuple(record["mean"]),

@@ -26,6 +26,7 @@ FILE = WEIGHTS / "small_vgg_cifar10.safetensors"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import muon  # noqa: E402
 import pretrain_small_vgg as pretrain  # noqa: E402
+import sam  # noqa: E402
 import small_vgg_card as card  # noqa: E402
 import small_vgg_data  # noqa: E402
 
@@ -86,8 +87,7 @@ def test_record_belongs_to_the_file():
 
 
 def test_accuracy_is_far_from_chance():
-    assert min(RECORD["val_accuracy"], RECORD["held_out_accuracy"]) >= 0.89
-    assert RECORD["val_mirrored_accuracy"] >= 0.9
+    assert min(RECORD["val_accuracy"], RECORD["held_out_accuracy"]) >= 0.9
 
 
 def test_card_and_log_are_made_from_the_record():
@@ -170,8 +170,8 @@ def test_command_writes_weights_card_and_record(folder, tmp_path, recipe, capsys
     assert (record["train_images"], record["held_out_images"], record["val_images"]) == (54, 6, 12)
     assert record["val_accuracy"] > 0.6
     assert str(tmp_path) not in json.dumps(record)
-    # The second call found the training finished: one heading, three epochs, one result.
-    assert len(capsys.readouterr().out.splitlines()) == 5
+    # The second call found the training finished: one heading, six epochs, one result.
+    assert len(capsys.readouterr().out.splitlines()) == 8
 
 
 def test_broken_pictures_are_left_out_and_long_ones_cut(folder, caplog):
@@ -190,7 +190,8 @@ def test_broken_pictures_are_left_out_and_long_ones_cut(folder, caplog):
     assert images.x[0].amin((1, 2)).tolist() == images.x[0].amax((1, 2)).tolist() == [0, 0, 255]
 
 
-def test_interrupted_run_ends_as_if_it_had_not_been(folder, tmp_path, recipe, monkeypatch):
+@pytest.mark.parametrize("last", [1, 4, 5])  # 4: where the last round begins
+def test_interrupted_run_ends_as_if_it_had_not_been(folder, tmp_path, recipe, monkeypatch, last):
     def final(run, *more):
         pretrain.main(["--data", str(folder), "--out", str(tmp_path / run), "--quick", *more])
         return checkpoint.load(tmp_path / run / "checkpoint.pt")
@@ -199,7 +200,7 @@ def test_interrupted_run_ends_as_if_it_had_not_been(folder, tmp_path, recipe, mo
     original = pretrain.train_epoch
 
     def breaks(model, optimizers, images, args, epoch):
-        if epoch == 1:
+        if epoch == last:
             raise KeyboardInterrupt
         return original(model, optimizers, images, args, epoch)
 
@@ -208,10 +209,11 @@ def test_interrupted_run_ends_as_if_it_had_not_been(folder, tmp_path, recipe, mo
         with pytest.raises(KeyboardInterrupt):
             final("broken")
     resumed = final("broken")
-    assert len(resumed["history"]) == 3
-    for kind in ("model", "mean"):
-        for name, value in whole[kind].items():
-            assert torch.equal(value, resumed[kind][name]), name
+    assert len(resumed["history"]) == 6
+    assert list(resumed["means"]) == [4, 6]
+    for of in (lambda state: state["model"], *(lambda s, k=k: s["means"][k] for k in (4, 6))):
+        for name, value in of(whole).items():
+            assert torch.equal(value, of(resumed)[name]), name
     with pytest.raises(SystemExit, match="other settings"):
         final("broken", "--seed", "1")
 
@@ -231,8 +233,8 @@ def test_two_processes_train_together(folder, tmp_path):
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 4  # the heading and three epochs, once
-    assert len(checkpoint.load(tmp_path / "run" / "checkpoint.pt")["history"]) == 3
+    assert len(result.stdout.splitlines()) == 7  # the heading and six epochs, once
+    assert len(checkpoint.load(tmp_path / "run" / "checkpoint.pt")["history"]) == 6
 
 
 def test_processes_take_the_mean_of_their_gradients(monkeypatch):
@@ -290,10 +292,10 @@ def test_cutout_hides_one_square_in_each_image():
     assert x.min() == 1  # what is given stays
 
 
-def test_rates_fall_along_three_lines(recipe):
-    recipe.update(small_epochs=13, lr_share=0.25, restart=20, restart_share=0.5)
-    shares = [pretrain.rate_share(at, 30) for at in (0, 6.5, 13, 16.5, 20, 25, 30)]
-    assert shares == pytest.approx([1, 0.625, 0.25, 0.125, 0.5, 0.25, 0])
+def test_rates_fall_along_straight_lines(recipe):
+    recipe.update(small_epochs=13, lr_share=0.25, restarts=[20, 30], restart_share=0.5)
+    shares = [pretrain.rate_share(at, 34) for at in (0, 6.5, 13, 16.5, 20, 25, 29, 30, 33, 34)]
+    assert shares == pytest.approx([1, 0.625, 0.25, 0.125, 0.5, 0.25, 0.05, 0.5, 0.125, 0])
     weight = torch.nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([weight], lr=0.4)
     for share in (1.0, 0.5, 0.25):  # of the first rate, not of the last
@@ -309,13 +311,24 @@ def test_the_mean_of_the_last_weights_is_the_result(folder, tmp_path, recipe, mo
         return real(model, images)
 
     monkeypatch.setattr(pretrain, "evaluate", spy)
-    recipe.update(batch=16, small_epochs=1, restart=2, average=2)
+    began, real_epoch = {}, pretrain.train_epoch
+
+    def watch(model, optimizers, images, args, epoch):
+        began[epoch] = {k: v.clone() for k, v in model.state_dict().items()}
+        assert bool(optimizers[0].state) == (epoch not in (0, 6))  # new ones for the last round
+        return real_epoch(model, optimizers, images, args, epoch)
+
+    monkeypatch.setattr(pretrain, "train_epoch", watch)
+    recipe.update(batch=16, small_epochs=1, restarts=[2, 4, 6], averages=[2, 2, 2], warm_up=2)
     images = small_vgg_data.read("train", str(folder), None)
-    args = argparse.Namespace(epochs=3, seed=0, hold_out=0.1, out=str(tmp_path))
+    args = argparse.Namespace(epochs=8, seed=0, hold_out=0.1, out=str(tmp_path))
     model, _ = pretrain.train(args, *small_vgg_data.hold_out(images, 0.1))
     for name, value in model.named_parameters():
-        _, second, last = (state[name] for state in seen)
-        torch.testing.assert_close(value, (second + last) / 2)
+        after = [state[name] for state in seen]
+        torch.testing.assert_close(value, (after[6] + after[7]) / 2)
+        torch.testing.assert_close(began[6][name], sum(after[2:6]) / 4)
+        for epoch in (1, 2, 3, 4, 5, 7):
+            assert torch.equal(began[epoch][name], after[epoch - 1])
     # Batch normalisation has statistics of its own: those of what the first layer makes of images.
     training, _ = small_vgg_data.hold_out(images, 0.1)
     first, norm = model.features[:2]
@@ -325,6 +338,71 @@ def test_the_mean_of_the_last_weights_is_the_result(folder, tmp_path, recipe, mo
     means = torch.stack([made.mean((0, 2, 3)) for made in batches])
     torch.testing.assert_close(norm.running_mean, means.mean(0), rtol=1e-4, atol=1e-5)
     assert norm.momentum == 0.1
+
+
+def test_sharpness_aware_gradients_are_those_uphill():
+    """One weight, loss w^4 / 4: at w = 2 with rho 0.3 the worst point is 2 + 0.3 * (2 + 0.01)."""
+    weight = torch.tensor([2.0], dtype=torch.float64, requires_grad=True)
+    with sam.uphill([weight], [weight.detach() ** 3], 0.3):
+        assert weight.item() == pytest.approx(2 + 0.3 * 2.01)
+    assert weight.item() == 2
+    pair = [torch.tensor([3.0, -1.0]), torch.tensor([[0.0]])]
+    gradients = [torch.tensor([1.0, 2.0]), torch.tensor([[-200.0]])]
+    with sam.uphill(pair, gradients, 0.5, eta=0.01):
+        sizes = np.array([3.01, 1.01, 0.01])
+        g = np.array([1, 2, -200])
+        moved = np.array([3, -1, 0]) + 0.5 * sizes**2 * g / np.linalg.norm(sizes * g)
+        found = torch.cat([w.flatten() for w in pair]).numpy()
+        np.testing.assert_allclose(found, moved, rtol=1e-6)
+    assert [w.flatten().tolist() for w in pair] == [[3, -1], [0]]
+    with pytest.raises(KeyError), sam.uphill(pair, gradients, 0.5):
+        raise KeyError  # the weights go back then, too
+    assert pair[0].tolist() == [3, -1]
+
+
+def small_network() -> torch.nn.Sequential:
+    """Convolution, batch normalisation, dense layer, in double precision; always the same."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Flatten()]
+    return torch.nn.Sequential(*layers, torch.nn.Linear(8, 3)).double()
+
+
+def test_sharpness_aware_gradients_of_a_network():
+    """Each part looks uphill alone; their mean counts images; batch norm sees only the weights."""
+    x = torch.randn(5, 1, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    y = torch.tensor([0, 1, 2, 1, 1])
+    loss_of = torch.nn.functional.cross_entropy
+    network, plain = small_network(), small_network()
+    loss, hits = sam.backward(network, loss_of, x, y, rho=0.0, part=5)
+    loss_of(plain(x), y).backward()
+    for found, right in zip(network.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, right.grad)
+    for name, value in network.named_buffers():  # running statistics, followed once
+        if "running" in name:
+            torch.testing.assert_close(value, plain.get_buffer(name))
+    assert network[1].momentum == plain[1].momentum
+    with torch.no_grad():
+        logits = small_network()(x)
+    assert loss == pytest.approx(loss_of(logits, y).item())
+    assert hits == int((logits.argmax(1) == y).sum())
+
+    network = small_network()
+    sam.backward(network, loss_of, x, y, rho=0.4, part=3)
+    sums = [0.0] * 6
+    for images, labels in ((x[:3], y[:3]), (x[3:], y[3:])):
+        plain = small_network()
+        weights = list(plain.parameters())
+        gradients = torch.autograd.grad(loss_of(plain(images), labels), weights)
+        length = sum(
+            (((w.abs() + 0.01) * g) ** 2).sum() for w, g in zip(weights, gradients, strict=True)
+        )
+        with torch.no_grad():
+            for w, g in zip(weights, gradients, strict=True):
+                w += 0.4 * (w.abs() + 0.01) ** 2 * g / length.sqrt()
+        there = torch.autograd.grad(loss_of(plain(images), labels), weights)
+        sums = [s + len(labels) * g for s, g in zip(sums, there, strict=True)]
+    for found, right in zip(network.parameters(), sums, strict=True):
+        torch.testing.assert_close(found.grad, right / 5)
 
 
 def test_muon_makes_steps_of_equal_strength_in_all_directions():
