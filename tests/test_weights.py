@@ -405,6 +405,43 @@ def test_sharpness_aware_gradients_of_a_network():
         torch.testing.assert_close(found.grad, right / 5)
 
 
+def test_each_round_has_its_squares_and_the_last_looks_uphill(
+    folder, tmp_path, recipe, monkeypatch
+):
+    """Which steps cut out what, look uphill, and at which share of the first rate."""
+    rows, cut, uphill, real = [], pretrain.cutout, sam.backward, pretrain.set_rates
+
+    def rates(optimizers, share):
+        rows.append({"share": share})
+        real(optimizers, share)
+
+    def squares(x, side, generator):
+        rows[-1]["side"] = side
+        return cut(x, side, generator)
+
+    def backward(model, loss_of, x, y, rho, part):
+        rows[-1] |= {"rho": rho, "part": part}
+        return uphill(model, loss_of, x, y, rho, part)
+
+    monkeypatch.setattr(pretrain, "set_rates", rates)
+    monkeypatch.setattr(pretrain, "cutout", squares)
+    monkeypatch.setattr(sam, "backward", backward)
+    recipe.update(batch=27, small_epochs=1, lr_share=0.5, restarts=[2, 3], restart_share=0.8)
+    recipe.update(cutouts=[5, 7], averages=[1, 1], warm_up=3, rho=0.3, part=9)
+    images = small_vgg_data.hold_out(small_vgg_data.read("train", str(folder), None), 0.1)
+    args = argparse.Namespace(epochs=5, seed=0, hold_out=0.1, out=str(tmp_path))
+    pretrain.train(args, *images)
+    plain, first, last = rows[:4], rows[4:6], rows[6:]  # two steps an epoch
+    assert [row["share"] for row in plain] == pytest.approx([1, 0.75, 0.5, 0.25])
+    assert [row["share"] for row in first] == pytest.approx([0.8, 0.4])
+    # It falls from 0.8 to 0 in four steps; the first two are a third and two thirds of that.
+    assert [row["share"] for row in last] == pytest.approx([0.8 / 3, 0.4, 0.4, 0.2])
+    assert all(row.keys() == {"share"} for row in plain)
+    assert [row["side"] for row in rows[4:]] == [5, 5, 7, 7, 7, 7]
+    assert all("rho" not in row for row in first)
+    assert all((row["rho"], row["part"]) == (0.3, 9) for row in last)
+
+
 def test_muon_makes_steps_of_equal_strength_in_all_directions():
     generator = torch.Generator().manual_seed(0)
     u, _ = torch.linalg.qr(torch.randn(8, 8, generator=generator, dtype=torch.float64))
