@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 
-def in_order(function: Callable[..., Any], runs: Sequence[tuple[Any, ...]], jobs: int) -> Iterator:
+def in_order(
+    function: Callable[..., Any], runs: Sequence[tuple[Any, ...]], jobs: int
+) -> Iterator[Any]:
     """``function(*run)`` for each run, in their order, as soon as it and those before are done.
 
     Args:

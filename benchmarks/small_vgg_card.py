@@ -55,6 +55,9 @@ The network saw {train_images:,} images of `train`.
 
 {recipe}
 
+Each restart begins a round. The last round begins at the mean of what the rounds before it ended with, and takes
+sharpness-aware gradients (`benchmarks/sam.py`), with rho as the length of a look uphill.
+
 ![Loss and accuracy per epoch, training and held-out images]({name}.png)
 
 Every epoch is in `{name}.csv`. While images are small (the first epochs), the held-out images are still seen

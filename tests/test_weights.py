@@ -88,6 +88,7 @@ def test_record_belongs_to_the_file():
 
 def test_accuracy_is_far_from_chance():
     assert min(RECORD["val_accuracy"], RECORD["held_out_accuracy"]) >= 0.9
+    assert RECORD["val_mirrored_accuracy"] >= 0.9
 
 
 def test_card_and_log_are_made_from_the_record():
@@ -211,9 +212,11 @@ def test_interrupted_run_ends_as_if_it_had_not_been(folder, tmp_path, recipe, mo
     resumed = final("broken")
     assert len(resumed["history"]) == 6
     assert list(resumed["means"]) == [4, 6]
-    for of in (lambda state: state["model"], *(lambda s, k=k: s["means"][k] for k in (4, 6))):
-        for name, value in of(whole).items():
-            assert torch.equal(value, of(resumed)[name]), name
+    pairs = [(whole["model"], resumed["model"])]
+    pairs += [(whole["means"][end], resumed["means"][end]) for end in (4, 6)]
+    for right, found in pairs:
+        for name, value in right.items():
+            assert torch.equal(value, found[name]), name
     with pytest.raises(SystemExit, match="other settings"):
         final("broken", "--seed", "1")
 
